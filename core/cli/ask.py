@@ -1,0 +1,54 @@
+"""`ragloom ask`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from .output import JsonOption, KbOption, emit, note
+
+__all__ = ("ask",)
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    kb: KbOption = None,
+    docs: Annotated[list[Path] | None, typer.Option(help="Ask these files or folders instead (repeatable).")] = None,
+    strategy: Annotated[str | None, typer.Option(help="auto, naive, ...")] = None,
+    llm: Annotated[str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, gguf:PATH, openai:NAME.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="Embedder, e.g. bundled:minilm.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="How many passages to read.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
+    steps: Annotated[bool, typer.Option("--steps", help="Show what was done, and why.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Answer a question with citations, or abstain and show the nearest passages.
+
+    Abstaining is an answer: the exit code is 0.
+    """
+    if not question.strip():
+        raise UsageError("the question is empty")
+    if kb and docs:
+        raise UsageError("--kb and --docs exclude each other")
+    from ..settings import load_settings
+    from .session import answer_json, build_graph, knowledge_base, show_answer, stream_answer
+
+    settings = load_settings(
+        kb=kb, strategy=strategy, llm=llm, embedder=embedder, mode=mode, top_k=top_k, tenant=tenant
+    )
+    graph = build_graph(settings, knowledge_base(settings, docs))
+    events = stream_answer(graph, {"question": question})
+    if json:
+        result = [event for event in events if event["type"] == "result"][-1]
+        emit(answer_json(question, settings.strategy, result))
+        return
+    result = show_answer(events)
+    if steps:
+        for step in result["steps"]:
+            note(f"{step['node']}: {step['decision']} ({step['reason']}), {step['ms']:.0f} ms")
+    usage = result["usage"]
+    note(f"{usage['calls']} call, {usage['tokens_in']} + {usage['tokens_out']} tokens, {usage['seconds']:.1f} s")

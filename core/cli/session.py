@@ -1,0 +1,116 @@
+"""What `ask` and `chat` share: a knowledge base, a model, a strategy; answers shown as they come."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from .ingest import open_for_ingestion, run_ingestion
+from .output import console, download_progress, note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..retrieval import KnowledgeBase
+    from ..settings import Settings
+
+__all__ = ("answer_json", "build_graph", "knowledge_base", "show_answer", "stream_answer")
+
+
+def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase:
+    """The knowledge base of `--kb`, or one made of `--docs` in the cache folder, brought up to date first."""
+    from ..retrieval import KnowledgeBase
+
+    if not docs:
+        return KnowledgeBase.open(settings.kb, embedder=settings.embedder)
+    missing = [str(path) for path in docs if not path.expanduser().exists()]
+    if missing:
+        raise UsageError(f"no such file or folder: {missing[0]!r}")
+    from ..models import cache_folder
+
+    key = "\0".join(sorted(os.path.abspath(path.expanduser()) for path in docs))
+    name = hashlib.sha256(f"{key}\0{settings.embedder}\0{settings.chunk_strategy}\0{settings.chunk_size}".encode())
+    kept = settings.model_copy(update={"kb": cache_folder() / "docs" / name.hexdigest()[:16]})
+    kb = open_for_ingestion(kept)
+    report = run_ingestion(kb, docs, kept, prune=True)
+    for failure in report.failed:
+        note(f"failed: {failure['path']}: {failure['reason']}")
+    if not (report.added or report.updated or report.unchanged):
+        raise UsageError("none of the documents could be read", hint="see the reasons above")
+    return kb
+
+
+def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = None) -> Any:
+    """The strategy that the settings name, over the knowledge base, with the model that they name."""
+    from ..graphs import build_strategy
+    from ..models import load_chat_model
+
+    with download_progress("fetching the chat model") as fetching:
+        llm = load_chat_model(settings.llm, progress=fetching)
+    retriever = kb.retriever(mode=settings.mode, top_k=settings.top_k, tenant=settings.tenant)
+    return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer)
+
+
+def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    """Yields `{"type": "sentence", ...}` as sentences pass the check, and at last `{"type": "result", ...}`."""
+    result: dict[str, Any] = {}
+    for kind, part in graph.stream(given, config, stream_mode=["custom", "values"]):
+        if kind == "custom":
+            yield part
+        else:
+            result = part
+    yield {"type": "result", **result}
+
+
+def show_answer(events: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    """Prints sentences as they come, numbered citations after each, then the sources. Returns the result."""
+    out = console()
+    numbers: dict[tuple[str, int], int] = {}
+    quotes: dict[tuple[str, int], str] = {}
+    result: dict[str, Any] = {}
+    for event in events:
+        if event["type"] != "sentence":
+            result = event
+            continue
+        marks = ""
+        for citation in event["citations"]:
+            place = (citation["source"], citation["page"])
+            quotes.setdefault(place, citation["quote"])
+            marks += f"[{numbers.setdefault(place, len(numbers) + 1)}]"
+        out.print(f"{event['text']} {marks}", end=" ")
+    if result.get("abstained"):
+        out.print(result["answer"])
+        if result["documents"]:
+            out.print("\nNearest passages:")
+        for document in result["documents"][:3]:
+            where = f"{document.metadata.get('source', '')} p. {document.metadata.get('page', 1)}"
+            out.print(f"  {where}: {_short(document.page_content)}", style="dim")
+        return result
+    out.print("\n")
+    for place, number in numbers.items():
+        out.print(f"[{number}] {place[0]} p. {place[1]}: {_short(quotes[place])}", style="dim")
+    return result
+
+
+def _short(text: str, most: int = 160) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def answer_json(question: str, strategy: str, result: dict[str, Any]) -> dict[str, Any]:
+    """As `ragloom ask --json` prints it."""
+    return {
+        "question": question,
+        "answer": result["answer"],
+        "abstained": result["abstained"],
+        "strategy": "naive" if strategy == "auto" else strategy,
+        "citations": result["citations"],
+        "documents": [
+            {"id": document.id, "text": document.page_content, **document.metadata} for document in result["documents"]
+        ],
+        "steps": result["steps"],
+        "usage": result["usage"],
+    }

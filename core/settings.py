@@ -1,0 +1,75 @@
+"""Settings: defaults of the command line, from `ragloom.toml` and `RAGLOOM_*` variables.
+
+Precedence: command line, environment, `ragloom.toml` in the working folder (or the file that `RAGLOOM_CONFIG` names),
+built-in default. There is no global instance: whoever needs settings loads them and passes values on.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from .errors import UsageError
+
+__all__ = ("Settings", "load_settings")
+
+
+class Settings(BaseSettings):
+    """Every setting has the name of its option, and of its variable (`top_k`: `--top-k`, `RAGLOOM_TOP_K`)."""
+
+    model_config = SettingsConfigDict(env_prefix="RAGLOOM_", extra="forbid")
+
+    kb: Path = Path(".ragloom")
+    """Folder of the knowledge base."""
+    llm: str = "bundled:smollm2"
+    """Chat model, as `provider:name`."""
+    embedder: str | None = None
+    """Embedder, as `provider:name`; none: what the knowledge base was made with, `bundled:minilm` for a new one."""
+    strategy: str = "auto"
+    mode: Literal["bm25", "dense", "hybrid", "default"] = "default"
+    top_k: int = Field(default=5, ge=1)
+    tenant: str = ""
+    source: str = ""
+    """Name of the knowledge source that ingested files belong to."""
+    chunk_strategy: Literal["structure", "paragraph", "sentence", "tokens"] | None = None
+    chunk_size: int | None = Field(default=None, ge=0)
+    chunk_overlap: int | None = Field(default=None, ge=0)
+    max_file_mb: float = Field(default=100, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+
+def config_file() -> Path:
+    """The settings file, whether it exists or not."""
+    return Path(os.environ.get("RAGLOOM_CONFIG", "ragloom.toml"))
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings in force; `given` (None left out) has the last word. `UsageError` names what is wrong, and where."""
+    path = config_file()
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{str(path)!r} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        where = f"set in {str(path)!r}, a RAGLOOM_* variable or an option"
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"unknown setting {name!r}", hint=f"known: {', '.join(Settings.model_fields)}") from error
+        raise UsageError(f"bad setting {name!r}: {first['msg']} (it is {first['input']!r})", hint=where) from error

@@ -1,0 +1,1 @@
+"""What all strategies share: state, prompts, prompt packing, reading with citations, steps."""

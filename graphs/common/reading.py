@@ -1,0 +1,205 @@
+"""Reading with citations: the model's tokens become sentences, and each is checked before it counts.
+
+`read` streams: every finished sentence is judged by the critic against the passages that the model was given, and goes
+out on the custom stream with its citations. Citation marks that a model writes itself (`[2]`) are taken off: what is
+shown was checked.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+
+from ...models import count_tokens, model_errors
+from ...retrieval.sentences import sentence_spans
+from ...types import Citation, Usage
+from .support import SupportCritic
+
+__all__ = ("CheckedSentence", "Reading", "SentenceSplitter", "aread", "read")
+
+_MARK = re.compile(r"\s*\[(?:passage\s*)?\d+(?:\s*,\s*\d+)*\]", re.IGNORECASE)
+_LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*(?=\D|$)")
+_ABSTAINS = re.compile(
+    r"\b(i (?:do not|don['’]t|cannot|can['’]t) (?:know|answer|find|determine)|(?:passages?|text|context|documents?) "
+    r"(?:do(?:es)? not|don['’]t|doesn['’]t) (?:hold|contain|mention|provide|say|state|include|specify|give))\b",
+    re.IGNORECASE,
+)
+MAX_SENTENCES = 12
+"""A model that has said this many sentences is running on: reading stops."""
+MAX_CITATIONS = 2
+"""Citations per sentence: the best passage, and a second one that supports it as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSentence:
+    """A sentence of the draft with the citations that were found for it; none where nothing supports it."""
+
+    text: str
+    citations: list[Citation]
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the model said, sentence by sentence, and what it cost."""
+
+    sentences: list[CheckedSentence] = field(default_factory=list)
+    declined: bool = False
+    """The model itself said that the passages do not hold the answer."""
+    usage: Usage = field(default_factory=lambda: Usage(calls=1, tokens_in=0, tokens_out=0, seconds=0.0))
+    first_token_ms: float = 0.0
+
+    @property
+    def supported(self) -> list[CheckedSentence]:
+        """The sentences that may be shown."""
+        return [sentence for sentence in self.sentences if sentence.citations]
+
+
+class SentenceSplitter:
+    """Cuts a stream of text into finished sentences.
+
+    A sentence is finished when another one has begun after it, or at a line's end. At the close the rest comes out.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def feed(self, text: str) -> Iterator[str]:
+        """Takes the next piece; yields the sentences that it finished."""
+        self._text += text
+        while "\n" in self._text:
+            line, self._text = self._text.split("\n", 1)
+            yield from (line[start:end] for start, end in sentence_spans(line))
+        spans = sentence_spans(self._text)
+        if len(spans) > 1:
+            yield from (self._text[start:end] for start, end in spans[:-1])
+            self._text = self._text[spans[-1][0] :]
+
+    def close(self) -> Iterator[str]:
+        """Yields what is left."""
+        rest, self._text = self._text, ""
+        yield from (rest[start:end] for start, end in sentence_spans(rest))
+
+
+class _Checker:
+    """Turns sentences into checked ones, dropping repetitions (small models repeat themselves)."""
+
+    def __init__(self, question: str, passages: Sequence[Document], critic: SupportCritic, reading: Reading) -> None:
+        self.question, self.passages, self.critic, self.reading = question, passages, critic, reading
+        self.seen: set[str] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether enough was said."""
+        return len(self.reading.sentences) >= MAX_SENTENCES
+
+    def check(self, raw: str) -> CheckedSentence | None:
+        text = _LIST_ITEM.sub("", _MARK.sub("", raw)).strip()
+        key = " ".join(re.findall(r"\w+", text.lower()))
+        if not key or key in self.seen:
+            return None
+        self.seen.add(key)
+        if _ABSTAINS.search(text):
+            self.reading.declined = True
+            return None
+        found = self.critic.support(text, self.question, self.passages)
+        citations = [
+            _citation(text, self.passages[support.passage], support.start, support.end, support.score)
+            for support in found[:MAX_CITATIONS]
+            if support.score >= self.critic.threshold and support.score >= found[0].score
+        ]
+        sentence = CheckedSentence(text, citations)
+        self.reading.sentences.append(sentence)
+        return sentence
+
+
+def _citation(sentence: str, passage: Document, start: int, end: int, score: float) -> Citation:
+    return Citation(
+        sentence=sentence,
+        id=passage.id or "",
+        source=str(passage.metadata.get("source", "")),
+        page=int(passage.metadata.get("page", 1)),
+        quote=passage.page_content[start:end],
+        score=score,
+    )
+
+
+def read(
+    llm: BaseChatModel,
+    messages: list[BaseMessage],
+    question: str,
+    passages: Sequence[Document],
+    critic: SupportCritic,
+    reading: Reading,
+    **call: Any,
+) -> Iterator[CheckedSentence]:
+    """Streams the model's answer; yields each checked sentence and fills `reading`. Raises `ModelError`."""
+    checker, splitter, meter = _Checker(question, passages, critic, reading), SentenceSplitter(), _Meter(llm, reading)
+    with model_errors():
+        for chunk in llm.stream(messages, **call):
+            if checker.full:
+                break
+            for raw in splitter.feed(meter.take(chunk)):
+                if checked := checker.check(raw):
+                    yield checked
+    for raw in splitter.close():
+        if checked := checker.check(raw):
+            yield checked
+    meter.close(messages)
+
+
+async def aread(
+    llm: BaseChatModel,
+    messages: list[BaseMessage],
+    question: str,
+    passages: Sequence[Document],
+    critic: SupportCritic,
+    reading: Reading,
+    **call: Any,
+) -> AsyncIterator[CheckedSentence]:
+    """`read`, asynchronously."""
+    checker, splitter, meter = _Checker(question, passages, critic, reading), SentenceSplitter(), _Meter(llm, reading)
+    with model_errors():
+        async for chunk in llm.astream(messages, **call):
+            if checker.full:
+                break
+            for raw in splitter.feed(meter.take(chunk)):
+                if checked := checker.check(raw):
+                    yield checked
+    for raw in splitter.close():
+        if checked := checker.check(raw):
+            yield checked
+    meter.close(messages)
+
+
+class _Meter:
+    """Counts tokens and time: the server's own figures where it gives them, the tokenizer's else."""
+
+    def __init__(self, llm: BaseChatModel, reading: Reading) -> None:
+        self.llm, self.reading = llm, reading
+        self.began = time.perf_counter()
+        self.text = ""
+
+    def take(self, chunk: Any) -> str:
+        text = str(chunk.text)
+        if text and not self.text:
+            self.reading.first_token_ms = round((time.perf_counter() - self.began) * 1000, 1)
+        self.text += text
+        usage = getattr(chunk, "usage_metadata", None)
+        if usage:
+            self.reading.usage["tokens_in"] += usage["input_tokens"]
+            self.reading.usage["tokens_out"] += usage["output_tokens"]
+        return text
+
+    def close(self, messages: list[BaseMessage]) -> None:
+        usage = self.reading.usage
+        usage["seconds"] = time.perf_counter() - self.began
+        if not usage["tokens_in"]:
+            usage["tokens_in"] = sum(count_tokens(self.llm, str(message.text)) for message in messages)
+            usage["tokens_out"] = count_tokens(self.llm, self.text)

@@ -1,0 +1,86 @@
+"""Input, output and common state of every strategy, and the steps that record what was done."""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from langgraph.types import Overwrite
+from typing_extensions import TypedDict
+
+from ...errors import UsageError
+from ...types import Citation, Step, Usage, add_usage
+
+__all__ = ("StrategyInput", "StrategyOutput", "StrategyState", "begin", "timed_step")
+
+
+class StrategyInput(TypedDict, total=False):
+    """What a strategy is asked: a question, or a conversation whose last user message is the question."""
+
+    question: str
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class StrategyOutput(TypedDict, total=False):
+    """What every strategy gives."""
+
+    answer: str
+    abstained: bool
+    """True where nothing in the passages supports an answer; `documents` then shows the nearest passages."""
+    citations: list[Citation]
+    documents: list[Document]
+    """The passages that were read, best first."""
+    steps: Annotated[list[Step], operator.add]
+    usage: Annotated[Usage, add_usage]
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class StrategyState(StrategyOutput, total=False):
+    """State of a run. `question` is written once, by `begin`; what changes is `search_queries`."""
+
+    question: str
+    asked: str
+    """The question of this run: `question`, or the last user message."""
+    search_queries: list[str]
+
+
+def begin(state: StrategyState) -> dict[str, Any]:
+    """First node of every graph: finds the question and clears what an earlier turn of the thread left behind."""
+    asked = state.get("question") or _last_user_message(state.get("messages", []))
+    if not asked or not asked.strip():
+        raise UsageError("there is no question", hint="give `question`, or `messages` that end with a user message")
+    return {
+        "asked": asked.strip(),
+        "search_queries": [asked.strip()],
+        "answer": "",
+        "abstained": False,
+        "citations": [],
+        "documents": [],
+        "steps": Overwrite([]),
+        "usage": Overwrite(add_usage(None, None)),
+    }
+
+
+def _last_user_message(messages: list[AnyMessage]) -> str:
+    return next((str(message.text) for message in reversed(messages) if message.type == "human"), "")
+
+
+@contextmanager
+def timed_step(node: str) -> Iterator[Step]:
+    """A step that is filled inside the block and timed by it.
+
+        with timed_step("retrieve") as step:
+            step["decision"] = "5 passages"
+    """
+    step = Step(node=node, decision="", reason="", ms=0.0)
+    began = time.perf_counter()
+    try:
+        yield step
+    finally:
+        step["ms"] = round((time.perf_counter() - began) * 1000, 1)

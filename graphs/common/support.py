@@ -1,0 +1,180 @@
+"""Which passage supports a sentence? A critic protocol, and the lexical critic that needs no model.
+
+The trained support critic (Self-RAG's IsSup) comes through the same protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from langchain_core.documents import Document
+
+__all__ = ("OverlapCritic", "Support", "SupportCritic")
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """How much of a sentence a quote of one passage supports."""
+
+    passage: int
+    """Index among the passages given."""
+    start: int
+    """Character offset of the quote in the passage."""
+    end: int
+    score: float
+    """0 to 1."""
+
+
+class SupportCritic(Protocol):
+    """Judges support. `threshold` is the score from which a sentence counts as supported."""
+
+    threshold: float
+
+    def support(self, sentence: str, question: str, passages: Sequence[Document]) -> list[Support]:
+        """The best quote of each passage that supports the sentence at all, best first."""
+        ...
+
+
+_STOP = frozenset(
+    """a about above after again all also am an and any are as at be because been before being below between both but by
+    can could did do does doing down during each few for from further had has have having he her here hers him his how i
+    if in into is it its itself just may me might more most must my no nor not now of off on once only or other our out
+    over own same shall she should so some such than that the their them then there these they this those through to too
+    under until up very was we were what when where which while who whom why will with would you your
+    answer question passage passages according following based text states stated says mentioned information""".split()
+)
+_WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
+_NUMBER_WORDS = {
+    word: str(number)
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split(),
+    )
+}
+_NEGATION = frozenset({"not", "no", "never", "none", "without", "cannot", "nor", "neither"})
+
+
+@lru_cache(maxsize=1 << 16)
+def _stem(word: str) -> str:
+    import snowballstemmer
+
+    return str(snowballstemmer.stemmer("english").stemWord(word))
+
+
+def _terms(text: str) -> list[tuple[str, bool]]:
+    """(stem, is hard) of each content word. Hard are numbers and names: a wrong one makes a sentence false."""
+    terms = []
+    for found in _WORD.finditer(text):
+        word = found.group()
+        plain = word.lower().replace("’", "'").removesuffix("'s")
+        if plain in _NUMBER_WORDS:
+            terms.append((_NUMBER_WORDS[plain], True))
+        elif word[0].isdigit():
+            terms.append((_number(word), True))
+        elif plain not in _STOP:
+            # The first word of a sentence is capitalised without being a name.
+            hard = word[0].isupper() and bool(text[: found.start()].strip(" \"'*-([{"))
+            terms.append((_stem(plain), hard))
+    return terms
+
+
+def _number(word: str) -> str:
+    """`1,200.50` as `1200.5`, `25.00` as `25`: one writing for one number."""
+    plain = re.sub(r",(?=\d{3}\b)", "", word).rstrip(".,:")
+    return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.\d+", plain) else plain
+
+
+class OverlapCritic:
+    """Supported means: one to three neighbouring sentences of one passage (or one table row with its header) hold
+    most content words of the sentence, and all of its numbers and names, and agree in negation.
+
+    Deliberately strict on numbers and names: a small model's commonest fault is a right sentence with a wrong figure.
+    It cannot see paraphrase or contradiction in other words; the trained critic does.
+
+        >>> critic = OverlapCritic()
+        >>> passage = Document("Full-time staff get 25 days of leave. Unused days expire in March.")
+        >>> critic.support("Staff get 25 days of leave.", "", [passage])[0].score
+        1.0
+        >>> critic.support("Staff get 30 days of leave.", "", [passage])
+        []
+    """
+
+    def __init__(self, *, threshold: float = 0.65) -> None:
+        self.threshold = threshold
+
+    def support(self, sentence: str, question: str, passages: Sequence[Document]) -> list[Support]:
+        """The best window of each passage that reaches the threshold, best first.
+
+        What only repeats the question supports nothing; every number and every name that the sentence adds to the
+        question must stand in the window itself.
+        """
+        asked = dict(_terms(question))
+        said = dict(_terms(sentence))
+        new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
+        if not new:
+            return []
+        # The claim is what the sentence says about what was asked: "25 days." alone would find support anywhere.
+        claim = {**asked, **said}
+        negated = bool(_negations(sentence))
+        found = []
+        for index, passage in enumerate(passages):
+            above = _held(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
+            best: Support | None = None
+            for start, end, header in _windows(passage.page_content):
+                text = passage.page_content[start:end]
+                held = _held(text) | _held(header)
+                if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
+                    continue
+                fresh = _share(new, held | above)
+                score = min(fresh, _share(claim, held | above))
+                if score >= self.threshold and (best is None or score > best.score):
+                    best = Support(index, start, end, round(score, 4))
+            if best:
+                found.append(best)
+        return sorted(found, key=lambda item: (-item.score, item.passage))
+
+
+def _share(terms: dict[str, bool], held: frozenset[str]) -> float:
+    """The weight of the terms that are held; numbers and names weigh double."""
+    weights = {term: 2 if hard else 1 for term, hard in terms.items()}
+    return sum(weight for term, weight in weights.items() if term in held) / sum(weights.values())
+
+
+@lru_cache(maxsize=4096)
+def _held(text: str) -> frozenset[str]:
+    return frozenset(term for term, _ in _terms(text))
+
+
+def _negations(text: str) -> list[str]:
+    words = re.findall(r"[a-z']+", text.lower())
+    return [word for word in words if word in _NEGATION or word.endswith("n't")]
+
+
+@lru_cache(maxsize=256)
+def _windows(text: str) -> tuple[tuple[int, int, str], ...]:
+    """(start, end, header) of every run of one to three sentences, and of every table row with its header."""
+    return tuple(_each_window(text))
+
+
+def _each_window(text: str) -> Iterator[tuple[int, int, str]]:
+    from ...retrieval.sentences import sentence_spans
+
+    prose: list[tuple[int, int]] = []
+    header = ""
+    at = 0
+    for line in text.split("\n"):
+        start, end = at, at + len(line)
+        at = end + 1
+        if line.lstrip().startswith("|"):
+            header = header or line
+            if not re.fullmatch(r"[|:\-\s]+", line):
+                yield start, end, header
+            continue
+        header = ""
+        prose += [(start + left, start + right) for left, right in sentence_spans(line)]
+    for width in (1, 2, 3):
+        for first in range(len(prose) - width + 1):
+            yield prose[first][0], prose[first + width - 1][1], ""

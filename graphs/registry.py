@@ -1,0 +1,38 @@
+"""Strategies by name, for the command line, the evals and the router."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+__all__ = ("STRATEGIES", "build_strategy")
+
+
+def _naive(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+    from .naive import naive_rag
+
+    return naive_rag(*args, **kwargs)
+
+
+STRATEGIES: dict[str, Callable[..., CompiledStateGraph[Any, Any, Any, Any]]] = {"naive": _naive}
+"""Every strategy there is: `name: function(retriever, llm, **options)`."""
+
+
+def build_strategy(name: str, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Builds a strategy by name; `UsageError` with the list of known ones for any other name.
+
+    `auto` is the cheapest strategy until the router can tell when another one pays: `naive`.
+    """
+    name = "naive" if name == "auto" else name
+    if name not in STRATEGIES:
+        known = ", ".join(["auto", *STRATEGIES])
+        close = difflib.get_close_matches(name, STRATEGIES, n=1)
+        hint = f"did you mean {close[0]!r}? Known: {known}" if close else f"known: {known}"
+        raise UsageError(f"unknown strategy {name!r}", hint=hint)
+    return STRATEGIES[name](*args, **kwargs)

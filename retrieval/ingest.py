@@ -1,0 +1,349 @@
+"""Ingestion: files to committed chunks, incrementally, one whole version at a time.
+
+For each window of documents: the ledger notes what is about to be written, new chunks are embedded (those whose
+content is already stored keep their vectors), one store commit makes the new versions visible and retires the old
+ones, and the ledger notes that it is done. Killed anywhere, the next run repairs what was cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import IngestError, ReaderError
+from .chunk import Chunk, chunk_ids
+from .discovery import find_files, is_under
+from .ledger import DocumentRecord
+from .store.filters import where_in
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from .knowledge_base import KnowledgeBase
+
+__all__ = ("IngestProgress", "IngestReport", "PendingDocument", "build_rows", "ingest_paths")
+
+WINDOW_CHUNKS = 512
+"""Chunks per commit: enough for length-sorted batches to pay, few enough that a kill loses seconds of work."""
+MAINTAIN_EVERY = 50_000
+"""Chunks written between two updates of the indexes within one run."""
+MAX_FILE_BYTES = 100 * 2**20
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What an ingestion did. Documents are counted; `chunks` counts chunks written."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    deleted: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+    """{path, reason} of every file that could not be read."""
+    chunks: int = 0
+    embedded: int = 0
+    """Chunks that had to be embedded; the others kept their vectors."""
+    warnings: list[dict[str, str]] = field(default_factory=list)
+    """{path, reason} of files of which a part could not be read."""
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `ragloom ingest --json` prints it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestProgress:
+    """How far an ingestion is."""
+
+    files: int
+    total_files: int
+    bytes: int
+    total_bytes: int
+    chunks: int
+    path: str
+
+
+@dataclass(slots=True)
+class PendingDocument:
+    """A document that was read and cut, and awaits its commit."""
+
+    record: DocumentRecord
+    chunks: list[Chunk]
+    metadata: str
+    """The document's metadata as JSON."""
+    known: bool
+    """Whether the ledger has the document already, so that the store may hold chunks of it."""
+    visible: bool
+    """Whether a whole version of it was ingested before."""
+
+
+def ingest_paths(
+    kb: KnowledgeBase,
+    paths: Sequence[Path],
+    *,
+    collection: str = "",
+    tenant: str = "",
+    prune: bool = False,
+    max_file_bytes: int = MAX_FILE_BYTES,
+    progress: Callable[[IngestProgress], None] | None = None,
+) -> IngestReport:
+    """Brings the knowledge base up to date with files and folders. The caller holds the knowledge base's write lock.
+
+    Raises `IngestError` when the store cannot be written (a full disk); what was committed before stays, and the
+    error's `report` says what that was.
+    """
+    began = time.perf_counter()
+    report = IngestReport()
+    found = find_files(paths, excluded=kb.folder)
+    report.failed += [{"path": path, "reason": reason} for path, reason in found.missing]
+    try:
+        _Run(kb, report, collection, tenant, max_file_bytes, progress).run(found.files)
+        if prune:
+            _prune(kb, paths, tenant, collection, report)
+        kb.table.maintain() if report.chunks or report.deleted else None
+    except (OSError, RuntimeError) as error:
+        report.seconds = time.perf_counter() - began
+        full = "No space left" in str(error) or getattr(error, "errno", None) == 28
+        what = "the disk is full" if full else str(error).splitlines()[0]
+        raised = IngestError(
+            f"ingestion stopped: {what}",
+            hint=f"{report.added + report.updated} documents were committed and stay; run it again to go on",
+        )
+        raised.report = report.to_dict()
+        raise raised from error
+    report.seconds = time.perf_counter() - began
+    return report
+
+
+class _Run:
+    """One ingestion: keeps the window of documents that await their commit."""
+
+    def __init__(
+        self,
+        kb: KnowledgeBase,
+        report: IngestReport,
+        collection: str,
+        tenant: str,
+        max_file_bytes: int,
+        progress: Callable[[IngestProgress], None] | None,
+    ) -> None:
+        self.kb, self.report = kb, report
+        self.collection, self.tenant = collection, tenant
+        self.max_file_bytes = max_file_bytes
+        self.progress = progress
+        self.window: list[PendingDocument] = []
+        self.since_maintained = 0
+
+    def run(self, files: list[Path]) -> None:
+        sizes = [_size(file) for file in files]
+        ids = [document_id(self.tenant, self.collection, str(file)) for file in files]
+        known = self.kb.ledger.get(ids)
+        done_bytes = 0
+        for number, (file, size, doc_id) in enumerate(zip(files, sizes, ids, strict=True), start=1):
+            self._tell(number - 1, len(files), done_bytes, sum(sizes), file)
+            try:
+                self._add(file, doc_id, known.get(doc_id))
+            except ReaderError as error:
+                reason = f"{error.reason} ({error.hint})" if error.hint else error.reason
+                self.report.failed.append({"path": str(file), "reason": reason})
+            if sum(len(item.chunks) for item in self.window) >= WINDOW_CHUNKS:
+                self._flush()
+            done_bytes += size
+        self._flush()
+        if files:
+            self._tell(len(files), len(files), done_bytes, sum(sizes), files[-1])
+
+    def _tell(self, files: int, total_files: int, done: int, total: int, path: Path) -> None:
+        if self.progress:
+            self.progress(IngestProgress(files, total_files, done, total, self.report.chunks, str(path)))
+
+    def _add(self, file: Path, doc_id: str, known: DocumentRecord | None) -> None:
+        """Reads and cuts one file, unless the ledger says that its bytes and settings are those already stored."""
+        from .chunkers import chunk_document
+        from .readers import read_document
+
+        content_hash = _hash(file, self.max_file_bytes)
+        fingerprint = self.kb.fingerprint
+        if known and known.content_hash == content_hash and known.fingerprint == fingerprint:
+            self.report.unchanged += 1
+            return
+        document = read_document(file)
+        chunks = chunk_document(document, self.kb.embedder, self.kb.chunking)
+        self.report.warnings += [{"path": str(file), "reason": warning} for warning in document.warnings]
+        record = DocumentRecord(
+            doc_id=doc_id,
+            tenant=self.tenant,
+            collection=self.collection,
+            path=str(file),
+            source=known.source if known else _shown(file),
+            content_hash=content_hash,
+            fingerprint=fingerprint,
+            version=known.version + 1 if known else 1,
+            chunks=len(chunks),
+            bytes=file.stat().st_size if file.exists() else 0,
+            format=document.format,
+            title=document.title,
+            warnings="\n".join(document.warnings),
+            ingested_at=0.0,
+        )
+        metadata = json.dumps(document.metadata, ensure_ascii=False)
+        self.window.append(PendingDocument(record, chunks, metadata, known is not None, bool(known and known.content_hash)))
+
+    def _flush(self) -> None:
+        """Commits the window: one commit for new documents, one for changed ones."""
+        window, self.window = self.window, []
+        if not window:
+            return
+        fresh = [item for item in window if not item.known]
+        stale = [item for item in window if item.known]
+        stored = self._stored_vectors([item.record.doc_id for item in stale])
+        rows, embedded = build_rows(self.kb, window, stored)
+        self.kb.ledger.begin([item.record for item in window])
+        if fresh:
+            self.kb.table.append(rows.slice(0, sum(len(item.chunks) for item in fresh)))
+        if stale:
+            doc_ids = [item.record.doc_id for item in stale]
+            self.kb.table.replace_documents(doc_ids, rows.slice(sum(len(item.chunks) for item in fresh)))
+        self.kb.ledger.finish([item.record for item in window])
+        self.report.added += sum(not item.visible for item in window)
+        self.report.updated += sum(item.visible for item in window)
+        self.report.chunks += rows.num_rows
+        self.report.embedded += embedded
+        self.since_maintained += rows.num_rows
+        if self.since_maintained >= MAINTAIN_EVERY:
+            self.kb.table.maintain()
+            self.since_maintained = 0
+
+    def _stored_vectors(self, doc_ids: list[str]) -> dict[str, NDArray[np.float32]]:
+        """The vectors of these documents' stored chunks, by what was embedded."""
+        if not doc_ids:
+            return {}
+        rows = self.kb.table.snapshot().rows(where_in("doc_id", doc_ids), ["embed_key", "vector"])
+        return dict(zip(rows["embed_key"].to_pylist(), _matrix(rows["vector"], self.kb.table.dimension), strict=True))
+
+
+def build_rows(
+    kb: KnowledgeBase, window: list[PendingDocument], stored: dict[str, NDArray[np.float32]]
+) -> tuple[pa.Table, int]:
+    """Rows of all chunks, new documents first; and how many had to be embedded."""
+    import numpy as np
+    import pyarrow as pa
+
+    from .store.schema import COLUMNS, schema
+
+    window.sort(key=lambda item: item.known)
+    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, "metadata")}
+    for item in window:
+        record, count = item.record, len(item.chunks)
+        columns["id"] += chunk_ids(record.doc_id, item.chunks)
+        for name in ("doc_id", "tenant", "collection", "source", "title", "format"):
+            columns[name] += [getattr(record, name)] * count
+        columns["metadata"] += [item.metadata] * count
+        for chunk in item.chunks:
+            columns["page"].append(chunk.page)
+            columns["page_label"].append(chunk.page_label)
+            columns["headings"].append(" > ".join(chunk.headings))
+            columns["start"].append(chunk.start)
+            columns["end"].append(chunk.end)
+            columns["body_at"].append(len(chunk.content) - len(chunk.text))
+            columns["content"].append(chunk.content)
+            columns["embed_key"].append(embed_key(kb.embedder_fingerprint, chunk.content))
+    keys: list[str] = columns["embed_key"]
+    missing = list(dict.fromkeys(key for key in keys if key not in stored))
+    contents = dict(zip(keys, columns["content"], strict=True))
+    vectors = dict(stored)
+    if missing:
+        vectors.update(zip(missing, kb.embedder.embed([contents[key] for key in missing]), strict=True))
+    matrix = np.stack([vectors[key] for key in keys]).astype(np.float32) if keys else np.zeros((0, kb.table.dimension))
+    arrow = schema(kb.table.dimension)
+    vector_type = arrow.field("vector").type
+    arrays = [pa.array(columns[field.name], _storage(field.type)).cast(field.type) for field in list(arrow)[:-1]]
+    arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), type=vector_type))
+    return pa.Table.from_arrays(arrays, schema=arrow), len(missing)
+
+
+def _storage(kind: Any) -> Any:
+    return getattr(kind, "storage_type", kind)
+
+
+def _prune(
+    kb: KnowledgeBase, roots: Sequence[Path], tenant: str, collection: str, report: IngestReport
+) -> None:
+    """Removes documents whose files vanished under the given paths, and no others."""
+    gone = [
+        record.doc_id
+        for record in kb.ledger.all(tenant=tenant, collection=collection)
+        if is_under(record.path, roots) and not Path(record.path).exists()
+    ]
+    delete_documents(kb, gone)
+    report.deleted += len(gone)
+
+
+def delete_documents(kb: KnowledgeBase, doc_ids: list[str]) -> None:
+    """Chunks first, ledger second: cut off in between, the ledger still knows what to delete."""
+    if doc_ids:
+        kb.table.delete(where_in("doc_id", doc_ids))
+        kb.ledger.delete(doc_ids)
+
+
+def document_id(tenant: str, collection: str, path: str) -> str:
+    """A document's identity: who may see it, which source it belongs to, where its file lies."""
+    return hashlib.sha256("\0".join((tenant, collection, path)).encode(errors="surrogateescape")).hexdigest()[:32]
+
+
+def embed_key(fingerprint: str, content: str) -> str:
+    """Equal where an embedder would make the same vector."""
+    return hashlib.sha256(f"{fingerprint}\0{content}".encode()).hexdigest()[:32]
+
+
+def _matrix(column: Any, dimension: int) -> Iterator[NDArray[np.float32]]:
+    import numpy as np
+
+    values = column.combine_chunks().values if column.num_chunks != 1 else column.chunk(0).flatten()
+    yield from np.asarray(values, dtype=np.float32).reshape(-1, dimension)
+
+
+def _hash(file: Path, max_bytes: int) -> str:
+    try:
+        size = file.stat().st_size
+        if size > max_bytes:
+            reason = f"is {size / 2**20:.0f} MB large, over the limit of {max_bytes / 2**20:.0f} MB"
+            raise ReaderError(str(file), reason, hint="raise the limit with --max-file-mb")
+        if not file.is_file():
+            raise ReaderError(str(file), "is not a regular file")
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ReaderError(str(file), "no such file (or it vanished while being read)") from error
+    except PermissionError as error:
+        raise ReaderError(str(file), "permission denied") from error
+    except OSError as error:
+        raise ReaderError(str(file), str(error.strerror or error).lower()) from error
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _shown(file: Path) -> str:
+    """The path as people see it: relative to the working folder where the file lies below it."""
+    try:
+        return file.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return file.as_posix()
+
+
+def paths_of(values: Iterable[str | Path]) -> list[Path]:
+    """Any mixture of strings and paths as paths."""
+    return [Path(value) for value in values]

@@ -1,0 +1,350 @@
+"""The knowledge base: one folder with a chunk table, a ledger and the settings both were made with.
+
+    kb.json          embedder, dimension, table in use
+    ledger.sqlite    documents: hash, settings, version
+    store/           LanceDB
+    write.lock       held by the one process that writes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import StoreError
+from .chunkers import ChunkSettings
+from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths, paths_of
+from .ledger import DocumentRecord, Ledger
+from .readers import READER_VERSION
+from .search import Fusion, Mode
+
+if TYPE_CHECKING:
+    from llama_index.core.vector_stores.types import MetadataFilters
+
+    from ..models.protocols import Embedder
+    from .retriever import KnowledgeBaseRetriever
+    from .store import ChunkTable
+
+__all__ = ("KnowledgeBase",)
+
+FORMAT = 1
+DEFAULT_EMBEDDER = "bundled:minilm"
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """`kb.json`."""
+
+    format: int
+    embedder: str
+    fingerprint: str
+    dimension: int
+    table: str
+    chunk_strategy: str = "structure"
+    chunk_size: int = 0
+    chunk_overlap: int = 0
+    chunk_context: bool = True
+
+
+class KnowledgeBase:
+    """Documents in, passages out.
+
+    Args:
+        folder: where it lives; made by the first `ingest`.
+        embedder: a spec (`bundled:minilm`, `st:...`) or an embedder. None: what the knowledge base was made with.
+            Another one than it was made with takes effect at the next `ingest`, which embeds everything anew.
+        chunking: likewise; documents are cut anew when they are next ingested.
+
+    Opening costs nothing but reading a small file: the embedder is loaded when a dense search or an ingestion of
+    changed files needs it.
+
+        >>> kb = KnowledgeBase("kb")  # doctest: +SKIP
+        >>> kb.ingest(["handbook/"]).added  # doctest: +SKIP
+        14
+        >>> kb.retriever(top_k=3).retrieve("How many days of leave?")[0].metadata["source"]  # doctest: +SKIP
+        'handbook/leave.pdf'
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        embedder: str | Embedder | None = None,
+        chunking: ChunkSettings | None = None,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        self._lock = threading.RLock()
+        self._wanted_embedder = embedder
+        self._wanted_chunking = chunking
+        self._embedder: Embedder | None = None if isinstance(embedder, str) else embedder
+        self._table: ChunkTable | None = None
+        self._ledger: Ledger | None = None
+        self._stamp: int | None = None
+        self._manifest: _Manifest | None = None
+        self.fetch_progress: Callable[[int, int | None], None] | None = None
+        """Told (bytes so far, bytes in all) while the embedder's weights are fetched."""
+        self._reload()
+
+    @classmethod
+    def open(cls, folder: str | Path, *, embedder: str | Embedder | None = None) -> KnowledgeBase:
+        """An existing knowledge base; `StoreError` where there is none."""
+        kb = cls(folder, embedder=embedder)
+        if not kb.exists:
+            raise StoreError(f"there is no knowledge base at {str(folder)!r}", hint="make one: ragloom ingest PATH...")
+        return kb
+
+    # -- what it is made with -------------------------------------------------------------------------------------
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever ingested here."""
+        return self._manifest is not None
+
+    @property
+    def chunking(self) -> ChunkSettings:
+        """How documents are cut."""
+        if self._wanted_chunking or not self._manifest:
+            return self._wanted_chunking or ChunkSettings()
+        stored = self._manifest
+        return ChunkSettings(
+            strategy=stored.chunk_strategy,  # type: ignore[arg-type]  # checked by ChunkSettings
+            size=stored.chunk_size,
+            overlap=stored.chunk_overlap,
+            context=stored.chunk_context,
+        )
+
+    @property
+    def embedder_spec(self) -> str:
+        """The embedder's name."""
+        if isinstance(self._wanted_embedder, str):
+            return self._wanted_embedder
+        if self._wanted_embedder is not None:
+            return self._wanted_embedder.fingerprint
+        return self._manifest.embedder if self._manifest else DEFAULT_EMBEDDER
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded on first use."""
+        with self._lock:
+            if self._embedder is None:
+                from ..models import load_embedder
+
+                self._embedder = load_embedder(self.embedder_spec, progress=self.fetch_progress)
+            return self._embedder
+
+    @property
+    def embedder_fingerprint(self) -> str:
+        """Changes when stored vectors would no longer fit; known without loading the model."""
+        if self._embedder is not None:
+            return self._embedder.fingerprint
+        from ..models import embedder_fingerprint
+
+        return embedder_fingerprint(self.embedder_spec, progress=self.fetch_progress)
+
+    @property
+    def fingerprint(self) -> str:
+        """Everything that a stored chunk depends on beside the file's bytes."""
+        return f"{READER_VERSION}|{self.chunking.fingerprint}|{self.embedder_fingerprint}"
+
+    # -- parts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> ChunkTable:
+        """The chunk table in use. Follows a change of embedder made by another process."""
+        with self._lock:
+            self._reload()
+            if self._table is None:
+                from .store import ChunkTable
+
+                manifest = self._manifest
+                if manifest is None:
+                    raise StoreError(f"there is no knowledge base at {str(self.folder)!r}", hint="ingest something")
+                self._table = ChunkTable(self.folder / "store", manifest.dimension, name=manifest.table)
+            return self._table
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+        with self._lock:
+            if self._ledger is None:
+                if not self.folder.is_dir():
+                    raise StoreError(f"there is no knowledge base at {str(self.folder)!r}", hint="ingest something")
+                self._ledger = Ledger(self.folder / "ledger.sqlite")
+            return self._ledger
+
+    # -- what people do with it -----------------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        collection: str = "",
+        tenant: str = "",
+        prune: bool = False,
+        max_file_bytes: int = MAX_FILE_BYTES,
+        wait: float | None = None,
+        progress: Callable[[IngestProgress], None] | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> IngestReport:
+        """Brings the knowledge base up to date with files and folders.
+
+        Unchanged files cost a hash. A file that cannot be read is in the report's `failed`; the others go on. `prune`
+        removes documents whose files vanished under `paths`. `wait` bounds how long another writer is waited for
+        (seconds; None: without end), `on_wait` is told when waiting begins.
+        """
+        with self.writing(wait=wait, on_wait=on_wait):
+            self.prepare()
+            return ingest_paths(
+                self,
+                paths_of(paths),
+                collection=collection,
+                tenant=tenant,
+                prune=prune,
+                max_file_bytes=max_file_bytes,
+                progress=progress,
+            )
+
+    def documents(self, *, tenant: str | None = "", collection: str | None = None) -> list[DocumentRecord]:
+        """The documents of a tenant (None: of all tenants), by source."""
+        return self.ledger.all(tenant=tenant, collection=collection) if self.exists else []
+
+    def delete(self, sources: Sequence[str], *, tenant: str = "", collection: str | None = None) -> int:
+        """Removes documents by source, path or id; returns how many there were."""
+        wanted = set(sources) | {os.path.abspath(source) for source in sources}
+        with self.writing():
+            gone = [
+                record.doc_id
+                for record in self.ledger.all(tenant=tenant, collection=collection)
+                if wanted & {record.doc_id, record.source, record.path}
+            ]
+            delete_documents(self, gone)
+            if gone:
+                self.table.maintain()
+        return len(gone)
+
+    def retriever(
+        self,
+        *,
+        mode: Mode = "default",
+        top_k: int = 5,
+        alpha: float | None = None,
+        fusion: Fusion | None = None,
+        filters: MetadataFilters | None = None,
+        tenant: str = "",
+        collection: str | None = None,
+    ) -> KnowledgeBaseRetriever:
+        """A LlamaIndex retriever over this knowledge base. It sees one tenant only, fail-closed."""
+        from .retriever import KnowledgeBaseRetriever
+
+        return KnowledgeBaseRetriever(
+            self,
+            mode=mode,
+            top_k=top_k,
+            alpha=alpha,
+            fusion=fusion,
+            filters=filters,
+            tenant=tenant,
+            collection=collection,
+        )
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, *, wait: float | None = None, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Holds the write lock. The operating system frees it when a writer dies, so a kill never locks anyone out."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot make the folder {str(self.folder)!r}: {error.strerror}") from error
+        lock = FileLock(self.folder / "write.lock")
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if on_wait:
+                    on_wait()
+                lock.acquire(timeout=-1 if wait is None else wait)
+        except Timeout as error:
+            hint = "wait for it to end, or give it more time"
+            raise StoreError(f"another process is writing to {str(self.folder)!r}", hint=hint) from error
+        except OSError as error:
+            raise StoreError(f"cannot lock {str(self.folder)!r}: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def prepare(self) -> None:
+        """Writes the manifest of a new knowledge base, or moves an old one to another embedder. Needs the write lock."""
+        self._reload()
+        old = self._manifest
+        if old and old.fingerprint == self.embedder_fingerprint:
+            if self._described(old) != old:
+                self._write(self._described(old))
+            return
+        if old is None:
+            fingerprint = self.embedder_fingerprint
+            table = "chunks"
+            self._write(self._described(_Manifest(FORMAT, self.embedder_spec, fingerprint, self.embedder.dimension, table)))
+            return
+        from .migrate import embed_anew
+
+        table = embed_anew(self, old.table, old.dimension)
+        self._write(
+            self._described(
+                _Manifest(FORMAT, self.embedder_spec, self.embedder.fingerprint, self.embedder.dimension, table)
+            )
+        )
+
+    def _described(self, manifest: _Manifest) -> _Manifest:
+        """The manifest with the chunk settings now in force."""
+        chunking = self.chunking
+        values = asdict(manifest) | {
+            "chunk_strategy": chunking.strategy,
+            "chunk_size": chunking.size,
+            "chunk_overlap": chunking.overlap,
+            "chunk_context": chunking.context,
+        }
+        return _Manifest(**values)
+
+    def _write(self, manifest: _Manifest) -> None:
+        path = self.folder / "kb.json"
+        draft = path.with_suffix(".tmp")
+        with draft.open("w", encoding="utf-8") as stream:
+            json.dump(asdict(manifest), stream, indent=2)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)  # atomic: a reader sees the old manifest or the new one
+        self._reload()
+
+    def _reload(self) -> None:
+        """Reads the manifest if it changed since it was last read."""
+        path = self.folder / "kb.json"
+        try:
+            stamp = path.stat().st_mtime_ns
+            if stamp == self._stamp:
+                return
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.get("format") != FORMAT:
+                raise StoreError(
+                    f"the knowledge base at {str(self.folder)!r} has format {values.get('format')!r}, not {FORMAT}",
+                    hint="it was made by another version of ragloom: ingest into a new folder",
+                )
+            manifest = _Manifest(**values)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(f"cannot read {str(path)!r}: {error}", hint="is it a knowledge base?") from error
+        before, self._manifest, self._stamp = self._manifest, manifest, stamp
+        if before and (before.table, before.fingerprint) != (manifest.table, manifest.fingerprint):
+            self._table = None
+            if not isinstance(self._wanted_embedder, str) and self._wanted_embedder is None:
+                self._embedder = None

@@ -1,0 +1,116 @@
+"""`KnowledgeBaseRetriever`: a knowledge base as a LlamaIndex retriever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, get_args
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from ..errors import UsageError
+from .search import DEFAULT_ALPHA, MODES, Fusion, Mode, hybrid_scores
+from .store.filters import all_of, quote, to_predicate
+from .store.schema import COLUMNS, row_to_node
+
+if TYPE_CHECKING:
+    from llama_index.core.vector_stores.types import MetadataFilters
+
+    from .knowledge_base import KnowledgeBase
+
+__all__ = ("KnowledgeBaseRetriever",)
+
+_SCORE_KINDS = {"bm25": "bm25", "dense": "cosine", "rank": "reciprocal_rank", "relative": "relative_score"}
+
+
+class KnowledgeBaseRetriever(BaseRetriever):
+    """Retrieves passages of one tenant, best first.
+
+    Modes: `bm25` (no model is loaded), `dense`, `hybrid` (rank fusion unless told otherwise) and `default` (the
+    combination that did best on the development sets: relative-score fusion, alpha 0.6). Each result carries `score`
+    and, in its metadata, the `score_kind`: scores of different kinds must not be compared.
+
+    Args:
+        kb: the knowledge base.
+        mode: one of `MODES`.
+        top_k: how many passages.
+        alpha: weight of the dense ranking in `hybrid`, 0 to 1 (default 0.5).
+        fusion: `rank` or `relative`, for `hybrid`.
+        filters: LlamaIndex metadata filters; all of them hold.
+        tenant: whose passages may be seen; another tenant's never are.
+        collection: only this source (the `--source` of the ingestion).
+    """
+
+    def __init__(
+        self,
+        kb: KnowledgeBase,
+        *,
+        mode: Mode = "default",
+        top_k: int = 5,
+        alpha: float | None = None,
+        fusion: Fusion | None = None,
+        filters: MetadataFilters | None = None,
+        tenant: str = "",
+        collection: str | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise UsageError(f"unknown retrieval mode {mode!r}", hint=f"use one of {', '.join(MODES)}")
+        if fusion is not None and fusion not in get_args(Fusion):
+            raise UsageError(f"unknown fusion {fusion!r}", hint="use rank or relative")
+        if mode != "hybrid" and (alpha is not None or fusion is not None):
+            raise UsageError(f"alpha and fusion belong to the mode 'hybrid', not {mode!r}", hint="use --mode hybrid")
+        if top_k < 1:
+            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        self.kb, self.mode, self.top_k = kb, mode, top_k
+        self.alpha = DEFAULT_ALPHA if mode == "default" else 0.5 if alpha is None else alpha
+        if not 0.0 <= self.alpha <= 1.0:
+            raise UsageError(f"alpha must lie between 0 (BM25) and 1 (dense), not {alpha!r}")
+        self.fusion: Fusion = "relative" if mode == "default" else fusion or "rank"
+        self._where = all_of(
+            [
+                f"tenant = {quote(tenant)}",
+                None if collection is None else f"collection = {quote(collection)}",
+                to_predicate(filters),
+            ]
+        )
+        super().__init__()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return self.search(query_bundle.query_str, self.top_k)
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+    def search(self, query: str, top_k: int) -> list[NodeWithScore]:
+        """The `top_k` best passages, on one snapshot of the knowledge base; no match gives an empty list."""
+        snapshot = self.kb.table.snapshot()
+        if self.mode == "bm25":
+            kind, scores = "bm25", snapshot.search_text(query, top_k, self._where)
+        elif not query.strip():
+            kind, scores = "dense", {}
+        elif self.mode == "dense":
+            kind, scores = "dense", snapshot.search_vector(self._embed(query), top_k, self._where)
+        else:
+            kind, scores = (
+                self.fusion,
+                hybrid_scores(
+                    snapshot,
+                    query,
+                    self._embed(query) if self.alpha > 0 else [],
+                    top_k=top_k,
+                    alpha=self.alpha,
+                    fusion=self.fusion,
+                    where=self._where,
+                ),
+            )
+        found = []
+        for row, score in zip(snapshot.take(list(scores), [*COLUMNS, "metadata"]), scores.values(), strict=True):
+            node = row_to_node(row)
+            node.metadata["score_kind"] = _SCORE_KINDS[kind]
+            node.excluded_embed_metadata_keys.append("score_kind")
+            node.excluded_llm_metadata_keys.append("score_kind")
+            found.append(NodeWithScore(node=node, score=score))
+        return found
+
+    def _embed(self, query: str) -> Any:
+        return self.kb.embedder.embed_query(query)
