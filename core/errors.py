@@ -1,7 +1,7 @@
 """Errors: each says what failed, which value, and what to do.
 
-Two intents are kept apart by type: `UsageError` (the caller asked for something that cannot be; the command line exits
-with 2) and every other `RagloomError` (something failed while doing it; exit 1). `code` is stable and meant for scripts.
+Two intents are kept apart by type: `UsageError` (the caller asked for something that cannot be; exit code 2) and every
+other `RagloomError` (something failed while doing it; exit code 1). `code` is stable and meant for scripts.
 
     >>> raise UnknownModelError("unknown prefix 'gtp'", hint="use one of bundled, gguf, st")
     Traceback (most recent call last):
@@ -11,7 +11,7 @@ with 2) and every other `RagloomError` (something failed while doing it; exit 1)
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = (
     "IngestError",
@@ -86,9 +86,13 @@ class ReaderError(RagloomError):
 
 
 class IngestError(RagloomError):
-    """Ingestion as a whole cannot go on (one bad file never raises this)."""
+    """Ingestion as a whole cannot go on (one bad file never raises this). `report` says what was committed before."""
 
     code = "ingest"
+
+    def __init__(self, message: str, *, hint: str = "", report: dict[str, Any] | None = None) -> None:
+        self.report = report or {}
+        super().__init__(message, hint=hint)
 
 
 class StoreError(RagloomError):

@@ -1,8 +1,8 @@
 """Retrieval sets: corpus, queries, judgements, in our layout or BEIR's.
 
-    corpus.jsonl[.gz]    {id, title, text}            BEIR: _id
-    queries.jsonl[.gz]   {id, text}                   BEIR: _id
-    qrels.jsonl[.gz]     {query_id, doc_id, relevance} BEIR: qrels/SPLIT.tsv
+corpus.jsonl[.gz]    {id, title, text}            BEIR: _id
+queries.jsonl[.gz]   {id, text}                   BEIR: _id
+qrels.jsonl[.gz]     {query_id, doc_id, relevance} BEIR: qrels/SPLIT.tsv
 """
 
 from __future__ import annotations

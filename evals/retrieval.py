@@ -94,9 +94,7 @@ def evaluate_retrieval(
     )
 
 
-def score_runs(
-    runs: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]
-) -> dict[str, dict[str, float]]:
+def score_runs(runs: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]]) -> dict[str, dict[str, float]]:
     """query id to metric to value; a query that found nothing scores 0."""
     import ir_measures
     from ir_measures import RR, R, nDCG

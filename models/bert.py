@@ -41,7 +41,7 @@ class BertEncoder(nn.Module):
         """Encode. `attention_mask` is True at real tokens, shape `(batch, length)`; None when there is no padding."""
         mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
         hidden: Tensor = self.embeddings(input_ids)
-        for layer in self.encoder.layer:  # type: ignore[union-attr]
+        for layer in self.encoder.layer:
             hidden = layer(hidden, mask)
         return hidden
 
@@ -115,7 +115,7 @@ class _Layer(nn.Module):
 
     def forward(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
         hidden = self.attention(hidden, mask)
-        widened = functional.gelu(self.intermediate.dense(hidden))  # type: ignore[operator]
+        widened = functional.gelu(self.intermediate.dense(hidden))
         result: Tensor = self.output(widened, hidden)
         return result
 

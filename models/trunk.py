@@ -101,7 +101,7 @@ class _GeneralTrunk(Trunk):
         from transformers.utils import logging as transformers_logging
 
         # "Loading weights: 100%" has no place in a command's output.
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        transformers_logging.disable_progress_bar()
         model = SentenceTransformer(
             str(folder), device=device, local_files_only=True, model_kwargs={"dtype": dtype, "use_safetensors": None}
         )

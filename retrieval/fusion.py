@@ -40,8 +40,8 @@ def relative_score_fusion(
     """Weighted sum of scores, each ranking divided by its own maximum.
 
     What a ranking does not hold counts 0 there (right for BM25, whose scores start at 0), or, where `floors` says so,
-    as much as its last item (right for cosine similarities, of which a cut-off list shows the top of a narrow band). Negative
-    scores count as 0.
+    as much as its last item (right for cosine similarities, of which a cut-off list shows the top of a narrow
+    band). Negative scores count as 0.
 
         >>> relative_score_fusion([{"a": 8.0, "b": 2.0}, {"b": 0.5, "c": 0.4}], weights=[0.5, 0.5])
         {'b': 0.625, 'a': 0.5, 'c': 0.4}

@@ -113,12 +113,11 @@ def ingest_paths(
         report.seconds = time.perf_counter() - began
         full = "No space left" in str(error) or getattr(error, "errno", None) == 28
         what = "the disk is full" if full else str(error).splitlines()[0]
-        raised = IngestError(
+        raise IngestError(
             f"ingestion stopped: {what}",
             hint=f"{report.added + report.updated} documents were committed and stay; run it again to go on",
-        )
-        raised.report = report.to_dict()
-        raise raised from error
+            report=report.to_dict(),
+        ) from error
     report.seconds = time.perf_counter() - began
     return report
 
@@ -195,7 +194,9 @@ class _Run:
             ingested_at=0.0,
         )
         metadata = json.dumps(document.metadata, ensure_ascii=False)
-        self.window.append(PendingDocument(record, chunks, metadata, known is not None, bool(known and known.content_hash)))
+        self.window.append(
+            PendingDocument(record, chunks, metadata, known is not None, bool(known and known.content_hash))
+        )
 
     def _flush(self) -> None:
         """Commits the window: one commit for new documents, one for changed ones."""
@@ -274,9 +275,7 @@ def _storage(kind: Any) -> Any:
     return getattr(kind, "storage_type", kind)
 
 
-def _prune(
-    kb: KnowledgeBase, roots: Sequence[Path], tenant: str, collection: str, report: IngestReport
-) -> None:
+def _prune(kb: KnowledgeBase, roots: Sequence[Path], tenant: str, collection: str, report: IngestReport) -> None:
     """Removes documents whose files vanished under the given paths, and no others."""
     gone = [
         record.doc_id

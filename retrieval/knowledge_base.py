@@ -1,9 +1,9 @@
 """The knowledge base: one folder with a chunk table, a ledger and the settings both were made with.
 
-    kb.json          embedder, dimension, table in use
-    ledger.sqlite    documents: hash, settings, version
-    store/           LanceDB
-    write.lock       held by the one process that writes
+kb.json          embedder, dimension, table in use
+ledger.sqlite    documents: hash, settings, version
+store/           LanceDB
+write.lock       held by the one process that writes
 """
 
 from __future__ import annotations
@@ -283,7 +283,7 @@ class KnowledgeBase:
             lock.release()
 
     def prepare(self) -> None:
-        """Writes the manifest of a new knowledge base, or moves an old one to another embedder. Needs the write lock."""
+        """Writes the manifest of a new knowledge base, or moves an old one to another embedder (under the lock)."""
         self._reload()
         old = self._manifest
         if old and old.fingerprint == self.embedder_fingerprint:
@@ -293,7 +293,9 @@ class KnowledgeBase:
         if old is None:
             fingerprint = self.embedder_fingerprint
             table = "chunks"
-            self._write(self._described(_Manifest(FORMAT, self.embedder_spec, fingerprint, self.embedder.dimension, table)))
+            self._write(
+                self._described(_Manifest(FORMAT, self.embedder_spec, fingerprint, self.embedder.dimension, table))
+            )
             return
         from .migrate import embed_anew
 

@@ -54,26 +54,22 @@ def retrieval(
         console=console(stderr=True),
         transient=True,
     ) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
         for retrieval_set in loaded:
-            task = bar.add_task(f"indexing {retrieval_set.name}", total=len(retrieval_set.documents))
-            kb, seconds = index_set(
-                retrieval_set, progress=lambda done, total: bar.update(task, completed=done, total=total)
-            )
+            bar.update(task, description=f"indexing {retrieval_set.name}", completed=0, total=None)
+            kb, seconds = index_set(retrieval_set, progress=tell)
             for name in MODES:
-                if name in wanted:
-                    bar.update(task, description=f"{retrieval_set.name} {name}", completed=0, total=None)
-                    result = evaluate_retrieval(
-                        kb,
-                        retrieval_set,
-                        name,
-                        index_seconds=seconds,
-                        seed=seed,
-                        progress=lambda done, total: bar.update(task, completed=done, total=total),
-                    )
-                    results.append(result)
-                    if json:
-                        emit(result.to_dict())
-            bar.remove_task(task)
+                if name not in wanted:
+                    continue
+                bar.update(task, description=f"{retrieval_set.name} {name}", completed=0, total=None)
+                result = evaluate_retrieval(kb, retrieval_set, name, index_seconds=seconds, seed=seed, progress=tell)
+                results.append(result)
+                if json:
+                    emit(result.to_dict())
     if not json:
         _show(results)
 

@@ -72,7 +72,9 @@ def open_for_ingestion(settings: Settings) -> KnowledgeBase:
         "overlap": settings.chunk_overlap,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
-    return KnowledgeBase(settings.kb, embedder=settings.embedder, chunking=replace(kb.chunking, **asked)) if asked else kb
+    return (
+        KnowledgeBase(settings.kb, embedder=settings.embedder, chunking=replace(kb.chunking, **asked)) if asked else kb
+    )
 
 
 def run_ingestion(

@@ -29,12 +29,16 @@ def list_models(json: JsonOption = False) -> None:
     for info in found:
         table.add_row(info.spec, info.role, f"{info.size / 1e6:.0f} MB", info.licence, "yes" if info.cached else "no")
     console().print(table)
-    note("any other model: gguf:PATH, st:PATH_OR_ID, openai:NAME and the other providers of LangChain's init_chat_model")
+    note(
+        "any other model: gguf:PATH, st:PATH_OR_ID, openai:NAME and the other providers of LangChain's init_chat_model"
+    )
 
 
 @app.command("pull")
 def pull(
-    names: Annotated[list[str] | None, typer.Argument(help="Bundled models, e.g. bundled:smollm2 (default: all).")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Bundled models, e.g. bundled:smollm2 (default: all).")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fetch bundled models now, with their SHA-256 checked."""

@@ -91,7 +91,9 @@ def run(app: typer.Typer) -> None:
     except Exception as error:
         if os.environ.get("RAGLOOM_DEBUG"):
             raise
-        _fail("internal", f"unexpected {type(error).__name__}: {error} (set RAGLOOM_DEBUG=1 for details)", None, as_json)
+        _fail(
+            "internal", f"unexpected {type(error).__name__}: {error} (set RAGLOOM_DEBUG=1 for details)", None, as_json
+        )
         raise SystemExit(1) from None
 
 

@@ -21,7 +21,9 @@ def retrieve(
     top_k: Annotated[int | None, typer.Option(help="How many passages.")] = None,
     alpha: Annotated[float | None, typer.Option(help="hybrid: weight of dense, 0 (BM25) to 1 (dense).")] = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid: rank or relative.")] = None,
-    filters: Annotated[list[str] | None, typer.Option("--filter", help="key=value (also != > >= < <=); all hold.")] = None,
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="key=value (also != > >= < <=); all hold.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="Only this knowledge source.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     json: JsonOption = False,

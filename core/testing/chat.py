@@ -116,7 +116,7 @@ class FakeChatModel(BaseChatModel):
         parser: Any = PydanticOutputParser(pydantic_object=schema) if is_model else JsonOutputParser()
         bound: Any = self.bind(response_format=schema if isinstance(schema, dict) else str(schema))
         if not include_raw:
-            return bound | parser  # type: ignore[no-any-return]
+            return bound | parser
         none = RunnablePassthrough.assign(parsed=lambda _: None)
         parsed = RunnablePassthrough.assign(parsed=lambda x: parser.invoke(x["raw"]), parsing_error=lambda _: None)
         return RunnableMap(raw=bound) | parsed.with_fallbacks([none], exception_key="parsing_error")

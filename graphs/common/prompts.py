@@ -26,7 +26,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, StrictUndefined
 
     # Prompts are plain text, not HTML: nothing is to be escaped.
-    return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+    return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
 
 
 @cache

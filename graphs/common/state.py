@@ -75,8 +75,8 @@ def _last_user_message(messages: list[AnyMessage]) -> str:
 def timed_step(node: str) -> Iterator[Step]:
     """A step that is filled inside the block and timed by it.
 
-        with timed_step("retrieve") as step:
-            step["decision"] = "5 passages"
+    with timed_step("retrieve") as step:
+        step["decision"] = "5 passages"
     """
     step = Step(node=node, decision="", reason="", ms=0.0)
     began = time.perf_counter()

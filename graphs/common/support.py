@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from typing import Protocol
 
 from langchain_core.documents import Document
@@ -39,19 +40,12 @@ class SupportCritic(Protocol):
         ...
 
 
-_STOP = frozenset(
-    """a about above after again all also am an and any are as at be because been before being below between both but by
-    can could did do does doing down during each few for from further had has have having he her here hers him his how i
-    if in into is it its itself just may me might more most must my no nor not now of off on once only or other our out
-    over own same shall she should so some such than that the their them then there these they this those through to too
-    under until up very was we were what when where which while who whom why will with would you your
-    answer question passage passages according following based text states stated says mentioned information""".split()
-)
+_STOP = frozenset(files(__package__).joinpath("stopwords.txt").read_text(encoding="utf-8").split())
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
 _NUMBER_WORDS = {
     word: str(number)
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split(),
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
     )
 }
 _NEGATION = frozenset({"not", "no", "never", "none", "without", "cannot", "nor", "neither"})

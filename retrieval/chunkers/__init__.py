@@ -1,7 +1,7 @@
 """Chunkers: a parsed document as chunks that the embedder reads whole.
 
-    >>> chunk_document(document, embedder)  # doctest: +SKIP
-    [Chunk(text='# Leave\\n\\nEvery employee has ...', start=0, end=812, page=1, ...), ...]
+>>> chunk_document(document, embedder)  # doctest: +SKIP
+[Chunk(text='# Leave\\n\\nEvery employee has ...', start=0, end=812, page=1, ...), ...]
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ def _chunk_page(
             )
 
 
-def _sections(
-    blocks: list[Block], headings: list[tuple[int, str]]
-) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
+def _sections(blocks: list[Block], headings: list[tuple[int, str]]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
     """Runs of blocks under the same heading path; a heading opens its section."""
     current: list[Block] = []
     path = tuple(title for _, title in headings)

@@ -150,7 +150,7 @@ def _guess(data: bytes) -> str:
     sample = b"\n".join(lines[:200])[: 1 << 16]
     # windows-1252 covers what most undeclared files are; it is tried first and kept when it reads as clean letters.
     west = sample.decode("cp1252", errors="replace")
-    odd = sum(1 for c in west if ord(c) > 127 and not (c.isalpha() and ord(c) < 0x180 or c in _WEST_MARKS))
+    odd = sum(1 for c in west if ord(c) > 127 and not ((c.isalpha() and ord(c) < 0x180) or c in _WEST_MARKS))
     letters = re.findall(r"[A-Za-z][À-öø-ÿŒœŠšŸŽž]|[À-öø-ÿŒœŠšŸŽž][A-Za-z]", west)
     runs = re.findall(r"[À-öø-ÿ]{3,}", west)
     if not odd and len(letters) > 4 * len(runs):

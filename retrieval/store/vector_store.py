@@ -1,7 +1,7 @@
 """`LanceVectorStore`: the chunk table as a LlamaIndex vector store.
 
-    >>> store = LanceVectorStore("kb", dimension=384)  # doctest: +SKIP
-    >>> index = VectorStoreIndex.from_vector_store(store, embed_model=load_embedder("bundled:minilm"))  # doctest: +SKIP
+>>> store = LanceVectorStore("kb", dimension=384)  # doctest: +SKIP
+>>> index = VectorStoreIndex.from_vector_store(store, embed_model=load_embedder("bundled:minilm"))  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class LanceVectorStore(BasePydanticVectorStore):
     _chunks: ChunkTable = PrivateAttr()
 
     def __init__(self, folder: str | Path, *, dimension: int, table: str = "chunks", **kwargs: Any) -> None:
-        super().__init__(folder=str(folder), dimension=dimension, table=table, **kwargs)
+        super().__init__(folder=str(folder), dimension=dimension, table=table, **kwargs)  # type: ignore[call-arg]
         self._chunks = ChunkTable(Path(folder), dimension, name=table)
 
     @classmethod
@@ -89,9 +89,7 @@ class LanceVectorStore(BasePydanticVectorStore):
         if predicate:
             self._chunks.delete(predicate)
 
-    def get_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
+    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """The nodes that are among `node_ids` (in this order) and meet `filters`; without either, all."""
         predicate = all_of([where_in("id", node_ids) if node_ids is not None else None, to_predicate(filters)])
         found = self._chunks.snapshot().rows(predicate, [*_COLUMNS, "vector"]).to_pylist()

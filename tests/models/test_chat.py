@@ -144,7 +144,7 @@ def test_missing_file_directory_and_truncated_model(tmp_path: Path, smollm2_file
         load_chat_model(f"gguf:{tmp_path}")
     path = tmp_path / "cut.gguf"
     path.write_bytes(smollm2_file.read_bytes()[:30_000_000])
-    with pytest.raises(ModelError, match="llama.cpp cannot load"):
+    with pytest.raises(ModelError, match=r"llama\.cpp cannot load"):
         load_chat_model(f"gguf:{path}").invoke("Hi")
 
 

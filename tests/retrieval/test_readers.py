@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from reportlab.pdfgen.canvas import Canvas
+
 from ragloom.errors import ReaderError
 from ragloom.retrieval.readers import READERS, ParsedDocument, read_document, sniff_format, supported_suffixes
-from reportlab.pdfgen.canvas import Canvas
 
 _spec = importlib.util.spec_from_file_location("bad_files", Path(__file__).with_name("bad_files.py"))
 assert _spec is not None and _spec.loader is not None
@@ -656,7 +657,7 @@ def test_cut_and_bitten_files_raise_reader_errors_only(path: Path, tmp_path: Pat
         try:
             read_document(bitten)
         except ReaderError as error:
-            assert "\n" not in error.reason  # noqa: PT017
+            assert "\n" not in error.reason
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -682,7 +683,7 @@ def test_arbitrary_bytes_raise_reader_errors_only(data: bytes, suffix: str, tmp_
     try:
         document = read_document(path)
     except ReaderError as error:
-        assert "\n" not in error.reason  # noqa: PT017
+        assert "\n" not in error.reason
     else:
         document.text.encode("utf-8")
         assert all("\n" not in warning for warning in document.warnings)

@@ -1,0 +1,5 @@
+"""`python -m ragloom.cli`."""
+
+from . import main
+
+main()
