@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..models import cache_folder
 from ..retrieval.chunkers import chunk_document
-from ..retrieval.ingest import WINDOW_CHUNKS, PendingDocument, build_rows
+from ..retrieval.ingest import WINDOW_CHUNKS
 from ..retrieval.knowledge_base import KnowledgeBase
 from ..retrieval.ledger import DocumentRecord
 from ..retrieval.readers import Page, ParsedDocument
+from ..retrieval.rows import PendingDocument, build_rows
 from .datasets import RetrievalSet
 
 __all__ = ("index_set",)

@@ -10,25 +10,21 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import IngestError, ReaderError
-from .chunk import Chunk, chunk_ids
 from .discovery import find_files, is_under
 from .ledger import DocumentRecord
+from .rows import PendingDocument, build_rows, stored_vectors
 from .store.filters import where_in
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
     from .knowledge_base import KnowledgeBase
 
-__all__ = ("IngestProgress", "IngestReport", "PendingDocument", "build_rows", "ingest_paths")
+__all__ = ("IngestProgress", "IngestReport", "ingest_paths")
 
 WINDOW_CHUNKS = 512
 """Chunks per commit: enough for length-sorted batches to pay, few enough that a kill loses seconds of work."""
@@ -71,20 +67,6 @@ class IngestProgress:
     path: str
 
 
-@dataclass(slots=True)
-class PendingDocument:
-    """A document that was read and cut, and awaits its commit."""
-
-    record: DocumentRecord
-    chunks: list[Chunk]
-    metadata: str
-    """The document's metadata as JSON."""
-    known: bool
-    """Whether the ledger has the document already, so that the store may hold chunks of it."""
-    visible: bool
-    """Whether a whole version of it was ingested before."""
-
-
 def ingest_paths(
     kb: KnowledgeBase,
     paths: Sequence[Path],
@@ -108,7 +90,8 @@ def ingest_paths(
         _Run(kb, report, collection, tenant, max_file_bytes, progress).run(found.files)
         if prune:
             _prune(kb, paths, tenant, collection, report)
-        kb.table.maintain() if report.chunks or report.deleted else None
+        if report.chunks or report.deleted:
+            kb.table.maintain()
     except (OSError, RuntimeError) as error:
         report.seconds = time.perf_counter() - began
         full = "No space left" in str(error) or getattr(error, "errno", None) == 28
@@ -205,14 +188,14 @@ class _Run:
             return
         fresh = [item for item in window if not item.known]
         stale = [item for item in window if item.known]
-        stored = self._stored_vectors([item.record.doc_id for item in stale])
-        rows, embedded = build_rows(self.kb, window, stored)
+        stored = stored_vectors(self.kb, [item.record.doc_id for item in stale])
+        rows, embedded = build_rows(self.kb, [*fresh, *stale], stored)
         self.kb.ledger.begin([item.record for item in window])
+        fresh_rows = sum(len(item.chunks) for item in fresh)
         if fresh:
-            self.kb.table.append(rows.slice(0, sum(len(item.chunks) for item in fresh)))
+            self.kb.table.append(rows.slice(0, fresh_rows))
         if stale:
-            doc_ids = [item.record.doc_id for item in stale]
-            self.kb.table.replace_documents(doc_ids, rows.slice(sum(len(item.chunks) for item in fresh)))
+            self.kb.table.replace_documents([item.record.doc_id for item in stale], rows.slice(fresh_rows))
         self.kb.ledger.finish([item.record for item in window])
         self.report.added += sum(not item.visible for item in window)
         self.report.updated += sum(item.visible for item in window)
@@ -222,57 +205,6 @@ class _Run:
         if self.since_maintained >= MAINTAIN_EVERY:
             self.kb.table.maintain()
             self.since_maintained = 0
-
-    def _stored_vectors(self, doc_ids: list[str]) -> dict[str, NDArray[np.float32]]:
-        """The vectors of these documents' stored chunks, by what was embedded."""
-        if not doc_ids:
-            return {}
-        rows = self.kb.table.snapshot().rows(where_in("doc_id", doc_ids), ["embed_key", "vector"])
-        return dict(zip(rows["embed_key"].to_pylist(), _matrix(rows["vector"], self.kb.table.dimension), strict=True))
-
-
-def build_rows(
-    kb: KnowledgeBase, window: list[PendingDocument], stored: dict[str, NDArray[np.float32]]
-) -> tuple[pa.Table, int]:
-    """Rows of all chunks, new documents first; and how many had to be embedded."""
-    import numpy as np
-    import pyarrow as pa
-
-    from .store.schema import COLUMNS, schema
-
-    window.sort(key=lambda item: item.known)
-    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, "metadata")}
-    for item in window:
-        record, count = item.record, len(item.chunks)
-        columns["id"] += chunk_ids(record.doc_id, item.chunks)
-        for name in ("doc_id", "tenant", "collection", "source", "title", "format"):
-            columns[name] += [getattr(record, name)] * count
-        columns["metadata"] += [item.metadata] * count
-        for chunk in item.chunks:
-            columns["page"].append(chunk.page)
-            columns["page_label"].append(chunk.page_label)
-            columns["headings"].append(" > ".join(chunk.headings))
-            columns["start"].append(chunk.start)
-            columns["end"].append(chunk.end)
-            columns["body_at"].append(len(chunk.content) - len(chunk.text))
-            columns["content"].append(chunk.content)
-            columns["embed_key"].append(embed_key(kb.embedder_fingerprint, chunk.content))
-    keys: list[str] = columns["embed_key"]
-    missing = list(dict.fromkeys(key for key in keys if key not in stored))
-    contents = dict(zip(keys, columns["content"], strict=True))
-    vectors = dict(stored)
-    if missing:
-        vectors.update(zip(missing, kb.embedder.embed([contents[key] for key in missing]), strict=True))
-    matrix = np.stack([vectors[key] for key in keys]).astype(np.float32) if keys else np.zeros((0, kb.table.dimension))
-    arrow = schema(kb.table.dimension)
-    vector_type = arrow.field("vector").type
-    arrays = [pa.array(columns[field.name], _storage(field.type)).cast(field.type) for field in list(arrow)[:-1]]
-    arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), type=vector_type))
-    return pa.Table.from_arrays(arrays, schema=arrow), len(missing)
-
-
-def _storage(kind: Any) -> Any:
-    return getattr(kind, "storage_type", kind)
 
 
 def _prune(kb: KnowledgeBase, roots: Sequence[Path], tenant: str, collection: str, report: IngestReport) -> None:
@@ -296,18 +228,6 @@ def delete_documents(kb: KnowledgeBase, doc_ids: list[str]) -> None:
 def document_id(tenant: str, collection: str, path: str) -> str:
     """A document's identity: who may see it, which source it belongs to, where its file lies."""
     return hashlib.sha256("\0".join((tenant, collection, path)).encode(errors="surrogateescape")).hexdigest()[:32]
-
-
-def embed_key(fingerprint: str, content: str) -> str:
-    """Equal where an embedder would make the same vector."""
-    return hashlib.sha256(f"{fingerprint}\0{content}".encode()).hexdigest()[:32]
-
-
-def _matrix(column: Any, dimension: int) -> Iterator[NDArray[np.float32]]:
-    import numpy as np
-
-    values = column.combine_chunks().values if column.num_chunks != 1 else column.chunk(0).flatten()
-    yield from np.asarray(values, dtype=np.float32).reshape(-1, dimension)
 
 
 def _hash(file: Path, max_bytes: int) -> str:
@@ -341,8 +261,3 @@ def _shown(file: Path) -> str:
         return file.relative_to(Path.cwd()).as_posix()
     except ValueError:
         return file.as_posix()
-
-
-def paths_of(values: Iterable[str | Path]) -> list[Path]:
-    """Any mixture of strings and paths as paths."""
-    return [Path(value) for value in values]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StoreError
 from .chunkers import ChunkSettings
-from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths, paths_of
+from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths
 from .ledger import DocumentRecord, Ledger
 from .readers import READER_VERSION
 from .search import Fusion, Mode
@@ -202,7 +202,7 @@ class KnowledgeBase:
             self.prepare()
             return ingest_paths(
                 self,
-                paths_of(paths),
+                [Path(path) for path in paths],
                 collection=collection,
                 tenant=tenant,
                 prune=prune,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .ingest import embed_key
+from .rows import embed_key
 from .store import ChunkTable
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ _METADATA = {"creator": "author", "language": "language", "publisher": "publishe
 
 
 def read_epub(path: Path) -> ParsedDocument:
-    """Reads a book. Chapters without text (covers, pictures) are left out and do not count."""
+    """Reads a book, each chapter under its name; chapters without text (covers, pictures) are left out."""
     archive, _ = open_container(path)
     with archive:
         names = set(archive.namelist())
@@ -42,7 +42,7 @@ def read_epub(path: Path) -> ParsedDocument:
             text, head, _ = html_to_markdown(source)
             if text.strip():
                 label = first_heading(text) or (head if head != title else "")
-                pages.append(Page(len(pages) + 1, clean_text(text), label))
+                pages.append(Page(1, clean_text(text), label))  # a book has chapters, no pages
     return ParsedDocument(tuple(pages), "epub", title, metadata, tuple(warnings))
 
 
