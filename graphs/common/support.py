@@ -81,6 +81,10 @@ def _number(word: str) -> str:
     return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.\d+", plain) else plain
 
 
+WIDTH_COST = 0.05
+"""A quote of one sentence more must support this much more: readers check short quotes."""
+
+
 class OverlapCritic:
     """Supported means: one to three neighbouring sentences of one passage (or one table row with its header) hold
     most content words of the sentence, and all of its numbers and names, and agree in negation.
@@ -96,7 +100,7 @@ class OverlapCritic:
         []
     """
 
-    def __init__(self, *, threshold: float = 0.65) -> None:
+    def __init__(self, *, threshold: float = 0.7) -> None:
         self.threshold = threshold
 
     def support(self, sentence: str, question: str, passages: Sequence[Document]) -> list[Support]:
@@ -117,14 +121,16 @@ class OverlapCritic:
         for index, passage in enumerate(passages):
             above = _held(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
             best: Support | None = None
-            for start, end, header in _windows(passage.page_content):
+            worth = 0.0
+            for start, end, header, width in _windows(passage.page_content):
                 text = passage.page_content[start:end]
                 held = _held(text) | _held(header)
                 if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
                     continue
                 fresh = _share(new, held | above)
                 score = min(fresh, _share(claim, held | above))
-                if score >= self.threshold and (best is None or score > best.score):
+                if score >= self.threshold and score - WIDTH_COST * width > worth:
+                    worth = score - WIDTH_COST * width
                     best = Support(index, start, end, round(score, 4))
             if best:
                 found.append(best)
@@ -148,12 +154,12 @@ def _negations(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _windows(text: str) -> tuple[tuple[int, int, str], ...]:
-    """(start, end, header) of every run of one to three sentences, and of every table row with its header."""
+def _windows(text: str) -> tuple[tuple[int, int, str, int], ...]:
+    """(start, end, header, sentences) of every run of one to three sentences, and of every table row."""
     return tuple(_each_window(text))
 
 
-def _each_window(text: str) -> Iterator[tuple[int, int, str]]:
+def _each_window(text: str) -> Iterator[tuple[int, int, str, int]]:
     from ...retrieval.sentences import sentence_spans
 
     prose: list[tuple[int, int]] = []
@@ -165,10 +171,10 @@ def _each_window(text: str) -> Iterator[tuple[int, int, str]]:
         if line.lstrip().startswith("|"):
             header = header or line
             if not re.fullmatch(r"[|:\-\s]+", line):
-                yield start, end, header
+                yield start, end, header, 1
             continue
         header = ""
         prose += [(start + left, start + right) for left, right in sentence_spans(line)]
     for width in (1, 2, 3):
         for first in range(len(prose) - width + 1):
-            yield prose[first][0], prose[first + width - 1][1], ""
+            yield prose[first][0], prose[first + width - 1][1], "", width
