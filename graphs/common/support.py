@@ -122,9 +122,9 @@ class OverlapCritic:
             above = _held(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
             best: Support | None = None
             worth = 0.0
-            for start, end, header, width in _windows(passage.page_content):
+            for start, end, over, width in _windows(passage.page_content):
                 text = passage.page_content[start:end]
-                held = _held(text) | _held(header)
+                held = _held(text) | _held(over)
                 if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
                     continue
                 fresh = _share(new, held | above)
@@ -155,26 +155,35 @@ def _negations(text: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _windows(text: str) -> tuple[tuple[int, int, str, int], ...]:
-    """(start, end, header, sentences) of every run of one to three sentences, and of every table row."""
+    """(start, end, what stands above, sentences) of every run of one to three sentences, and of every table row."""
     return tuple(_each_window(text))
 
 
 def _each_window(text: str) -> Iterator[tuple[int, int, str, int]]:
     from ...retrieval.sentences import sentence_spans
 
-    prose: list[tuple[int, int]] = []
-    header = ""
+    run: list[tuple[int, int]] = []
+    heading = header = ""
     at = 0
     for line in text.split("\n"):
         start, end = at, at + len(line)
         at = end + 1
-        if line.lstrip().startswith("|"):
+        is_row = line.lstrip().startswith("|")
+        if is_row or line.startswith("#"):  # neither tables nor headings lie within a quote
+            yield from _runs_of(run, heading)
+            run = []
+        if is_row:
             header = header or line
             if not re.fullmatch(r"[|:\-\s]+", line):
-                yield start, end, header, 1
+                yield start, end, f"{heading} {header}", 1
             continue
         header = ""
-        prose += [(start + left, start + right) for left, right in sentence_spans(line)]
+        heading = line if line.startswith("#") else heading
+        run += [(start + left, start + right) for left, right in sentence_spans(line)]
+    yield from _runs_of(run, heading)
+
+
+def _runs_of(sentences: list[tuple[int, int]], heading: str) -> Iterator[tuple[int, int, str, int]]:
     for width in (1, 2, 3):
-        for first in range(len(prose) - width + 1):
-            yield prose[first][0], prose[first + width - 1][1], "", width
+        for first in range(len(sentences) - width + 1):
+            yield sentences[first][0], sentences[first + width - 1][1], heading, width
