@@ -6,13 +6,14 @@ python bench/reading.py [--llm bundled:smollm2 --llm gguf:PATH]
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, has, options, plain, publish, read_jsonl, table
+from common import ROOT, SEED, has, options, plain, publish, read_jsonl, table
 
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
@@ -92,6 +93,26 @@ def critic_scores(data: Path) -> dict[str, list[tuple[float, bool]]]:
     return scores
 
 
+def about_the_question(data: Path, name: str, limit: int = 800) -> list[Any]:
+    """Share of gold answers supported by their passage, and of true sentences of another passage taken as answers."""
+    from langchain_core.documents import Document
+
+    from ragloom.graphs.common.support import OverlapCritic
+    from ragloom.retrieval.sentences import sentence_spans
+
+    critic, dice = OverlapCritic(), random.Random(SEED)
+    passages = {row["id"]: row["text"] for row in read_jsonl(data / name / "passages.jsonl")}
+    questions = [row for row in read_jsonl(data / name / "questions.jsonl") if row["answers"] and row["passage_ids"]]
+    supported = strayed = 0
+    for row in questions[:limit]:
+        own, other = passages[row["passage_ids"][0]], dice.choice(list(passages.values()))
+        start, end = sentence_spans(other)[0]
+        supported += bool(critic.support(row["answers"][0], row["question"], [Document(own)]))
+        strayed += bool(critic.support(other[start:end], row["question"], [Document(other)]))
+    n = len(questions[:limit])
+    return [name, n, f"{supported / n:.1%}", f"{strayed / n:.1%}"]
+
+
 def main() -> None:
     given = options(__doc__, add_options)
     answers = [handbook(llm) for llm in given.llm or ["bundled:smollm2"]]
@@ -113,6 +134,10 @@ def main() -> None:
         names = [f"{name} (n = {len(pairs)})" for name, pairs in scores.items()]
         title = "## The overlap critic: precision / recall / accuracy of 'supported'"
         parts.append(f"{title}\n\n{table(['threshold', *names, 'mean accuracy'], rows)}")
+    strays = [about_the_question(given.data, name) for name in ("squad", "nq_gold") if has(given.data, name)]
+    if strays:
+        head = ["set", "n", "gold answers supported", "true sentences of other passages supported"]
+        parts.append("## The overlap critic: answers and strays\n\n" + table(head, strays))
     publish("reading", "Reading and checking", parts, {"handbook": answers}, [])
 
 

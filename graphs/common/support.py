@@ -81,6 +81,8 @@ def _number(word: str) -> str:
     return plain.rstrip("0").rstrip(".") if re.fullmatch(r"\d+\.\d+", plain) else plain
 
 
+ABOUT = 0.4
+"""A quote must hold this share of the question's words, or it is true but no answer."""
 WIDTH_COST = 0.05
 """A quote of one sentence more must support this much more: readers check short quotes."""
 
@@ -128,6 +130,8 @@ class OverlapCritic:
                 if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
                     continue
                 fresh = _share(new, held | above)
+                if asked and _share(asked, held | above) < ABOUT:
+                    continue
                 score = min(fresh, _share(claim, held | above))
                 if score >= self.threshold and score - WIDTH_COST * width > worth:
                     worth = score - WIDTH_COST * width
