@@ -1,4 +1,4 @@
-"""The test kit: fakes that stand in for models, for the tests of ragloom and of what is built on it.
+"""The test kit: fakes that stand in for models, and suites that stores and retrievers must pass (these need pytest).
 
 >>> from ragloom.testing import FakeChatModel, HashEmbedding
 >>> FakeChatModel(replies=["Paris."]).invoke("Capital of France?").content
@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .chat import FakeChatModel, Misbehaviour
     from .embedding import HashEmbedding
+    from .retrievers import RetrieverSuite
+    from .stores import VectorStoreSuite
 
-__all__ = ("FakeChatModel", "HashEmbedding", "Misbehaviour")
+__all__ = ("FakeChatModel", "HashEmbedding", "Misbehaviour", "RetrieverSuite", "VectorStoreSuite")
 
-_HOMES = {"FakeChatModel": "chat", "HashEmbedding": "embedding", "Misbehaviour": "chat"}
+_HOMES = {
+    "FakeChatModel": "chat",
+    "HashEmbedding": "embedding",
+    "Misbehaviour": "chat",
+    "RetrieverSuite": "retrievers",
+    "VectorStoreSuite": "stores",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -116,8 +116,6 @@ class OverlapCritic:
         new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
         if not new:
             return []
-        # The claim is what the sentence says about what was asked: "25 days." alone would find support anywhere.
-        claim = {**asked, **said}
         negated = bool(_negations(sentence))
         found = []
         for index, passage in enumerate(passages):
@@ -129,10 +127,10 @@ class OverlapCritic:
                 held = _held(text) | _held(over)
                 if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
                     continue
-                fresh = _share(new, held | above)
+                # "25 days." alone would find support anywhere: the quote has to be about what was asked.
                 if asked and _share(asked, held | above) < ABOUT:
                     continue
-                score = min(fresh, _share(claim, held | above))
+                score = _share(new, held | above)
                 if score >= self.threshold and score - WIDTH_COST * width > worth:
                     worth = score - WIDTH_COST * width
                     best = Support(index, start, end, round(score, 4))

@@ -78,7 +78,7 @@ def to_predicate(filters: MetadataFilters | None) -> str | None:
     if not parts:
         return None
     if filters.condition == FilterCondition.NOT:
-        return f"NOT ({' OR '.join(parts)})"
+        return f"({' OR '.join(parts)}) IS NOT TRUE"  # NOT of an unknown is unknown: a missing key would drop the row
     return (" OR " if filters.condition == FilterCondition.OR else " AND ").join(parts)
 
 
