@@ -89,7 +89,7 @@ WIDTH_COST = 0.05
 
 class OverlapCritic:
     """Supported means: one to three neighbouring sentences of one passage (or one table row with its header) hold
-    most content words of the sentence, and all of its numbers and names, and agree in negation.
+    most content words that the sentence adds to the question, all of its numbers and names, and enough of the question.
 
     Deliberately strict on numbers and names: a small model's commonest fault is a right sentence with a wrong figure.
     It cannot see paraphrase or contradiction in other words; the trained critic does.
@@ -114,6 +114,8 @@ class OverlapCritic:
         asked = dict(_terms(question))
         said = dict(_terms(sentence))
         new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
+        if not new and re.search(r"\bor\b", question, re.IGNORECASE):
+            new = said  # "Tea or coffee?" is answered with a word of the question
         if not new:
             return []
         negated = bool(_negations(sentence))
