@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .datasets import RetrievalSet, load_retrieval_set
@@ -10,15 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ("RetrievalResult", "RetrievalSet", "evaluate_retrieval", "load_retrieval_set")
 
-
-def __getattr__(name: str) -> Any:
-    """Imports on first use."""
-    if name in ("RetrievalSet", "load_retrieval_set"):
-        from . import datasets
-
-        return getattr(datasets, name)
-    if name in ("RetrievalResult", "evaluate_retrieval"):
-        from . import retrieval
-
-        return getattr(retrieval, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "datasets": ["RetrievalSet", "load_retrieval_set"],
+        "retrieval": ["RetrievalResult", "evaluate_retrieval"],
+    },
+)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .naive import naive_rag
@@ -10,15 +12,11 @@ if TYPE_CHECKING:
 
 __all__ = ("STRATEGIES", "build_strategy", "naive_rag")
 
-
-def __getattr__(name: str) -> Any:
-    """Imports on first use: LangGraph and LlamaIndex take a second that not every command needs."""
-    if name == "naive_rag":
-        from .naive import naive_rag
-
-        return naive_rag
-    if name in ("STRATEGIES", "build_strategy"):
-        from . import registry
-
-        return getattr(registry, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "naive": ["naive_rag"],
+        "registry": ["STRATEGIES", "build_strategy"],
+    },
+)

@@ -10,8 +10,9 @@ on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .catalogue import ModelInfo, list_models, pull, show
@@ -50,39 +51,19 @@ __all__ = (
     "show",
 )
 
-_HOMES = {
-    "BUNDLED": "registry",
-    "BundledModel": "registry",
-    "Embedder": "protocols",
-    "LlamaServer": "llama_server",
-    "ModelInfo": "catalogue",
-    "ModelSpec": "specs",
-    "Progress": "weights",
-    "SentenceTransformerEmbedding": "sentence_embedding",
-    "Trunk": "trunk",
-    "cache_folder": "weights",
-    "context_window": "chat",
-    "count_tokens": "chat",
-    "ensure_weights": "weights",
-    "list_models": "catalogue",
-    "load_chat_model": "chat",
-    "embedder_fingerprint": "embedders",
-    "load_embedder": "embedders",
-    "load_trunk": "trunk",
-    "model_errors": "chat",
-    "parse_spec": "specs",
-    "pull": "catalogue",
-    "show": "catalogue",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value  # the next look-up does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "catalogue": ["ModelInfo", "list_models", "pull", "show"],
+        "chat": ["context_window", "count_tokens", "load_chat_model", "model_errors"],
+        "embedders": ["embedder_fingerprint", "load_embedder"],
+        "llama_server": ["LlamaServer"],
+        "protocols": ["Embedder"],
+        "registry": ["BUNDLED", "BundledModel"],
+        "sentence_embedding": ["SentenceTransformerEmbedding"],
+        "specs": ["ModelSpec", "parse_spec"],
+        "trunk": ["Trunk", "load_trunk"],
+        "weights": ["Progress", "cache_folder", "ensure_weights"],
+    },
+)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .chunkers import ChunkSettings
@@ -30,24 +31,17 @@ __all__ = (
     "to_node",
 )
 
-_HOMES = {
-    "ChunkSettings": "chunkers",
-    "IngestProgress": "ingest",
-    "IngestReport": "ingest",
-    "KnowledgeBase": "knowledge_base",
-    "KnowledgeBaseRetriever": "retriever",
-    "LanceVectorStore": "store",
-    "LangChainRetriever": "documents",
-    "read_document": "readers",
-    "reciprocal_rank_fusion": "fusion",
-    "relative_score_fusion": "fusion",
-    "to_document": "documents",
-    "to_node": "documents",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Imports on first use: LlamaIndex and LanceDB take a second that not every command needs."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "chunkers": ["ChunkSettings"],
+        "documents": ["LangChainRetriever", "to_document", "to_node"],
+        "fusion": ["reciprocal_rank_fusion", "relative_score_fusion"],
+        "ingest": ["IngestProgress", "IngestReport"],
+        "knowledge_base": ["KnowledgeBase"],
+        "readers": ["read_document"],
+        "retriever": ["KnowledgeBaseRetriever"],
+        "store": ["LanceVectorStore"],
+    },
+)

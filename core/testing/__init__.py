@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .chat import FakeChatModel, Misbehaviour
@@ -18,22 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ("FakeChatModel", "HashEmbedding", "Misbehaviour", "RetrieverSuite", "VectorStoreSuite")
 
-_HOMES = {
-    "FakeChatModel": "chat",
-    "HashEmbedding": "embedding",
-    "Misbehaviour": "chat",
-    "RetrieverSuite": "retrievers",
-    "VectorStoreSuite": "stores",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value  # the next look-up does not come here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "chat": ["FakeChatModel", "Misbehaviour"],
+        "embedding": ["HashEmbedding"],
+        "retrievers": ["RetrieverSuite"],
+        "stores": ["VectorStoreSuite"],
+    },
+)

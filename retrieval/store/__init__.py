@@ -6,7 +6,9 @@ empty result, builds predicates by string concatenation, and ignores the query's
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from .table import ChunkTable, Snapshot
@@ -14,15 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ("ChunkTable", "LanceVectorStore", "Snapshot")
 
-
-def __getattr__(name: str) -> Any:
-    """Imports on first use: the LlamaIndex face costs a second that the command line need not pay."""
-    if name in ("ChunkTable", "Snapshot"):
-        from . import table
-
-        return getattr(table, name)
-    if name == "LanceVectorStore":
-        from .vector_store import LanceVectorStore
-
-        return LanceVectorStore
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Each name is imported on first use.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "table": ["ChunkTable", "Snapshot"],
+        "vector_store": ["LanceVectorStore"],
+    },
+)

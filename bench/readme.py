@@ -1,0 +1,83 @@
+"""Puts the measured tables of docs/results into the README, between its `results` marks: `python bench/readme.py`.
+
+With `--check` it changes nothing and exits with 1 where the README is stale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+from common import RESULTS, ROOT, table
+
+MARKS = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+
+
+def load(name: str) -> dict[str, Any]:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def retrieval(data: dict[str, Any]) -> str:
+    """nDCG@10 of `default` beside LlamaIndex's three."""
+    rows = []
+    for each in data["compared"]:
+        low, high = each["gain ci95"]
+        rows.append(
+            [
+                each["set"],
+                data["n"][each["set"]],
+                f"**{each['default']:.3f}**",
+                f"{each['fused']:.3f}",
+                f"{each['gain']:+.3f} [{low:+.3f}, {high:+.3f}]",
+                f"{each['best'].removeprefix('LlamaIndex ')}, {each['to_best'] - 1:+.1%}",
+            ]
+        )
+    head = [
+        "set",
+        "queries",
+        "ragloom `default`",
+        "LlamaIndex fused (RRF)",
+        "gain, paired 95 % interval",
+        "to the best",
+    ]
+    return "nDCG@10, same embedder and chunks; [all figures](docs/results/retrieval.md):\n\n" + table(head, rows)
+
+
+def targets(names: list[str]) -> str:
+    """Every target of every benchmark, met or not."""
+    rows = [
+        [
+            each["target"],
+            each["wanted"],
+            f"{each['value']:.3g}",
+            "met" if each["met"] else "**missed**",
+            f"[{name}](docs/results/{name}.md)",
+        ]
+        for name in names
+        for each in load(name).get("targets", [])
+    ]
+    return table(["what", "goal", "measured", "", "figures"], rows)
+
+
+def main() -> None:
+    machine = load("retrieval")["machine"]
+    text = "\n".join(
+        [
+            f"By `make bench`, on {machine['cores']} cores, {machine['dtype']}. Missed goals are shown as such.\n",
+            retrieval(load("retrieval")) + "\n",
+            targets(["retrieval", "ingestion", "latency", "memory", "documents"]) + "\n",
+        ]
+    )
+    path = ROOT / "README.md"
+    old = path.read_text(encoding="utf-8")
+    new = MARKS.sub(lambda _: text, old)
+    if "--check" in sys.argv:
+        sys.exit(0 if new == old else "README.md is stale: run python bench/readme.py")
+    path.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
