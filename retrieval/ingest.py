@@ -85,7 +85,7 @@ def ingest_paths(
     began = time.perf_counter()
     report = IngestReport()
     found = find_files(paths, excluded=kb.folder)
-    report.failed += [{"path": path, "reason": reason} for path, reason in found.missing]
+    report.failed += [{"path": _printable(path), "reason": reason} for path, reason in found.missing]
     try:
         _Run(kb, report, collection, tenant, max_file_bytes, progress).run(found.files)
         if prune:
@@ -123,6 +123,7 @@ class _Run:
         self.progress = progress
         self.window: list[PendingDocument] = []
         self.since_maintained = 0
+        self.unlisted: set[str] | None = None
 
     def run(self, files: list[Path]) -> None:
         sizes = [_size(file) for file in files]
@@ -135,7 +136,7 @@ class _Run:
                 self._add(file, doc_id, known.get(doc_id))
             except ReaderError as error:
                 reason = f"{error.reason} ({error.hint})" if error.hint else error.reason
-                self.report.failed.append({"path": str(file), "reason": reason})
+                self.report.failed.append({"path": _printable(str(file)), "reason": reason})
             if sum(len(item.chunks) for item in self.window) >= WINDOW_CHUNKS:
                 self._flush()
             done_bytes += size
@@ -152,6 +153,8 @@ class _Run:
         from .chunkers import chunk_document
         from .readers import read_document
 
+        if str(file) != _printable(str(file)):
+            raise ReaderError(str(file), "its name is not valid UTF-8", hint="rename it")
         content_hash = _hash(file, self.max_file_bytes)
         fingerprint = self.kb.fingerprint
         if known and known.content_hash == content_hash and known.fingerprint == fingerprint:
@@ -186,8 +189,9 @@ class _Run:
         window, self.window = self.window, []
         if not window:
             return
-        fresh = [item for item in window if not item.known]
-        stale = [item for item in window if item.known]
+        unlisted = self._unlisted_documents()
+        fresh = [item for item in window if not item.known and item.record.doc_id not in unlisted]
+        stale = [item for item in window if item.known or item.record.doc_id in unlisted]
         stored = stored_vectors(self.kb, [item.record.doc_id for item in stale])
         rows, embedded = build_rows(self.kb, [*fresh, *stale], stored)
         self.kb.ledger.begin([item.record for item in window])
@@ -205,6 +209,13 @@ class _Run:
         if self.since_maintained >= MAINTAIN_EVERY:
             self.kb.table.maintain()
             self.since_maintained = 0
+
+    def _unlisted_documents(self) -> set[str]:
+        """Documents that the store holds and the ledger does not know: somebody removed a damaged ledger."""
+        if self.unlisted is None:
+            stored = self.kb.table.snapshot().rows(columns=["doc_id"])["doc_id"].unique().to_pylist()
+            self.unlisted = set(stored) - {record.doc_id for record in self.kb.ledger.all()}
+        return self.unlisted
 
 
 def _prune(kb: KnowledgeBase, roots: Sequence[Path], tenant: str, collection: str, report: IngestReport) -> None:
@@ -246,6 +257,11 @@ def _hash(file: Path, max_bytes: int) -> str:
         raise ReaderError(str(file), "permission denied") from error
     except OSError as error:
         raise ReaderError(str(file), str(error.strerror or error).lower()) from error
+
+
+def _printable(path: str) -> str:
+    """The path with bytes that are no text shown as such."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _size(file: Path) -> int:

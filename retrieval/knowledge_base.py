@@ -125,7 +125,7 @@ class KnowledgeBase:
         if isinstance(self._wanted_embedder, str):
             return self._wanted_embedder
         if self._wanted_embedder is not None:
-            return self._wanted_embedder.fingerprint
+            return str(getattr(self._wanted_embedder, "model_name", self._wanted_embedder.fingerprint))
         return self._manifest.embedder if self._manifest else DEFAULT_EMBEDDER
 
     @property
@@ -335,13 +335,15 @@ class KnowledgeBase:
             if stamp == self._stamp:
                 return
             values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise TypeError("it holds no JSON object")
             if values.get("format") != FORMAT:
                 raise StoreError(
                     f"the knowledge base at {str(self.folder)!r} has format {values.get('format')!r}, not {FORMAT}",
                     hint="it was made by another version of ragloom: ingest into a new folder",
                 )
             manifest = _Manifest(**values)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(f"cannot read {str(path)!r}: {error}", hint="is it a knowledge base?") from error

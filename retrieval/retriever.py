@@ -9,7 +9,8 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ..errors import UsageError
-from .search import DEFAULT_ALPHA, MODES, Fusion, Mode, hybrid_scores
+from .feedback import POOL, feedback
+from .search import DEFAULT_ALPHA, MODES, Fusion, Mode, hybrid_scores, pool_size
 from .store.filters import all_of, quote, to_predicate
 from .store.schema import COLUMNS, row_to_node
 
@@ -27,8 +28,8 @@ class KnowledgeBaseRetriever(BaseRetriever):
     """Retrieves passages of one tenant, best first.
 
     Modes: `bm25` (no model is loaded), `dense`, `hybrid` (rank fusion unless told otherwise) and `default` (the
-    combination that did best on the development sets: relative-score fusion, alpha 0.6). Each result carries `score`
-    and, in its metadata, the `score_kind`: scores of different kinds must not be compared.
+    combination that did best on the development sets: relative-score fusion with alpha 0.6, then weak feedback). Each
+    result carries `score` and, in its metadata, the `score_kind`: scores of different kinds must not be compared.
 
     Args:
         kb: the knowledge base.
@@ -91,18 +92,19 @@ class KnowledgeBaseRetriever(BaseRetriever):
         elif self.mode == "dense":
             kind, scores = "dense", snapshot.search_vector(self._embed(query), top_k, self._where)
         else:
-            kind, scores = (
-                self.fusion,
-                hybrid_scores(
-                    snapshot,
-                    query,
-                    self._embed(query) if self.alpha > 0 else [],
-                    top_k=top_k,
-                    alpha=self.alpha,
-                    fusion=self.fusion,
-                    where=self._where,
-                ),
+            kind = self.fusion
+            scores = hybrid_scores(
+                snapshot,
+                query,
+                self._embed(query) if self.alpha > 0 else [],
+                top_k=max(top_k, POOL) if self.mode == "default" else top_k,
+                alpha=self.alpha,
+                fusion=self.fusion,
+                where=self._where,
+                pool=pool_size(top_k),
             )
+            if self.mode == "default":
+                scores = dict(list(feedback(snapshot, scores).items())[:top_k])
         found = []
         for row, score in zip(snapshot.take(list(scores), [*COLUMNS, "metadata"]), scores.values(), strict=True):
             node = row_to_node(row)

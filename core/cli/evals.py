@@ -38,6 +38,7 @@ def retrieval(
     from ..evals.datasets import load_retrieval_set
     from ..evals.indexing import index_set
     from ..evals.retrieval import evaluate_retrieval
+    from ..retrieval import KnowledgeBase
     from ..retrieval.search import MODES
 
     wanted = [name for part in mode or MODES for name in part.split(",")]
@@ -66,7 +67,10 @@ def retrieval(
                 if name not in wanted:
                     continue
                 bar.update(task, description=f"{retrieval_set.name} {name}", completed=0, total=None)
-                result = evaluate_retrieval(kb, retrieval_set, name, index_seconds=seconds, seed=seed, progress=tell)
+                opened = KnowledgeBase.open(kb.folder)  # anew: no query's vector is remembered from another mode
+                result = evaluate_retrieval(
+                    opened, retrieval_set, name, index_seconds=seconds, seed=seed, progress=tell
+                )
                 results.append(result)
                 if json:
                     emit(result.to_dict())

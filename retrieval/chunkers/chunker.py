@@ -135,14 +135,16 @@ def _pieces(text: str, blocks: list[Block], ruler: TokenRuler, room: int, settin
 
 def _pack(text: str, blocks: list[Block], ruler: TokenRuler, room: int, settings: ChunkSettings) -> Iterator[Piece]:
     """Pieces joined, in order, as long as they fit together."""
+    # An overlap meant for larger chunks than the embedder reads must not eat the whole chunk.
+    overlap = min(settings.overlap, room // 2)
     if settings.strategy == "tokens":
-        yield from _windows(blocks, ruler, room, settings.overlap)
+        yield from _windows(blocks, ruler, room, overlap)
         return
     current: list[Piece] = []
     for piece in _pieces(text, blocks, ruler, room, settings):
         if current and (piece.header or current[0].header or ruler.count(current[0].start, piece.end) > room):
             yield Piece(current[0].start, current[-1].end, current[0].header)
-            kept = [old for old in current if ruler.count(old.start, current[-1].end) <= settings.overlap]
+            kept = [old for old in current if ruler.count(old.start, current[-1].end) <= overlap]
             current = kept if kept and ruler.count(kept[0].start, piece.end) <= room else []
         current.append(piece)
     if current:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from .blocks import Block
 
 __all__ = ("Piece", "TokenRuler", "split_table", "split_text")
 
+_SPACES = re.compile(r"\s*")
 MAX_HEADER_SHARE = 0.5
 """A table header longer than this share of the chunk size is not repeated: there would be no room for rows."""
 
@@ -61,9 +63,15 @@ def split_text(text: str, start: int, end: int, ruler: TokenRuler, limit: int) -
             if space > left and cut < right and not text[cut - 1 : cut + 1].count(" "):
                 cut = space
             yield Piece(left, cut)
-            left = cut + len(text[cut:right]) - len(text[cut:right].lstrip()) if cut < right else right
+            left = _after_spaces(text, cut, right)
         if left < right:
             yield Piece(left, right)
+
+
+def _after_spaces(text: str, start: int, end: int) -> int:
+    """Where white space from `start` on ends. Copies nothing: the line may be hundreds of megabytes long."""
+    found = _SPACES.match(text, start, end)
+    return found.end() if found else start
 
 
 def split_table(text: str, block: Block, ruler: TokenRuler, limit: int) -> Iterator[Piece]:

@@ -70,11 +70,8 @@ def to_predicate(filters: MetadataFilters | None) -> str | None:
 
     if filters is None or not filters.filters:
         return None
-    parts = [
-        f"({to_predicate(item)})" if isinstance(item, MetadataFilters) else f"({_leaf(item)})"
-        for item in filters.filters
-        if not (isinstance(item, MetadataFilters) and not item.filters)
-    ]
+    wanted = [to_predicate(item) if isinstance(item, MetadataFilters) else _leaf(item) for item in filters.filters]
+    parts = [f"({predicate})" for predicate in wanted if predicate]
     if not parts:
         return None
     if filters.condition == FilterCondition.NOT:
@@ -94,9 +91,22 @@ def _operand(key: str, values: Sequence[object]) -> str:
     return f"json_get_string(metadata, {quote(key)})"
 
 
+def _of_column(key: str, value: Any) -> Any:
+    """The value in the type of a built-in column."""
+    if value is None:
+        return None
+    if COLUMNS[key][0] == "string":
+        return str(value)
+    if not isinstance(value, (int, float)):
+        raise UsageError(f"a filter on {key!r} takes a number, not {value!r}")
+    return value
+
+
 def _leaf(item: MetadataFilter) -> str:
     operator = item.operator.value
     values: list[Any] = list(item.value) if isinstance(item.value, (list, tuple)) else [item.value]
+    if item.key in BUILT_IN:
+        values = [_of_column(item.key, value) for value in values]
     operand = _operand(item.key, [value for value in values if value is not None])
     if operator in _COMPARISONS:
         literal = quote(values[0])

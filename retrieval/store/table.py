@@ -20,8 +20,10 @@ from .filters import where_in
 from .schema import schema
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from lancedb.table import Table
+    from numpy.typing import NDArray
 
 __all__ = ("ANN_MIN_ROWS", "ChunkTable", "Snapshot")
 
@@ -29,6 +31,8 @@ ANN_MIN_ROWS = 20_000
 """From this many rows on an approximate index pays: below, the exact scan takes about 10 ms."""
 ANN_REGROW = 4
 """The approximate index is trained anew once the table has grown by this factor."""
+PROBES = 64
+"""Partitions that a query looks into. Of 316, on 100,000 chunks, 64 found 99 % of the true top 100 (20: 93 %)."""
 _ANN_NAME = "vector_ann_"
 KEEP_VERSIONS = timedelta(hours=6)
 """Old versions stay this long, so that a reader in the middle of a query never loses its files."""
@@ -55,7 +59,8 @@ class Snapshot:
 
     def search_vector(self, vector: Sequence[float], k: int, where: str | None = None) -> dict[int, float]:
         """The `k` nearest rows as {row id: cosine similarity}, best first."""
-        found = self._table.search(vector, query_type="vector", vector_column_name="vector").distance_type("cosine")
+        found = self._table.search(vector, query_type="vector", vector_column_name="vector")
+        found = found.distance_type("cosine").nprobes(PROBES)
         return {row: 1.0 - far for row, far in self._scores(found, "_distance", k, where).items()}
 
     @staticmethod
@@ -78,6 +83,18 @@ class Snapshot:
         rows: list[dict[str, Any]] = query.with_row_id().to_list()
         by_id = {row.pop("_rowid"): row for row in rows}
         return [by_id[row_id] for row_id in row_ids if row_id in by_id]
+
+    def vectors(self, row_ids: Sequence[int]) -> NDArray[np.float32]:
+        """The vectors of these rows, each of length 1: shape `(len(row_ids), dimension)`, in this order."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        found = self._table.take_row_ids(list(row_ids)).select(["vector"]).with_row_id().to_arrow()
+        matrix = pc.list_flatten(found["vector"]).to_numpy().reshape(found.num_rows, -1)
+        place = {row: index for index, row in enumerate(found["_rowid"].to_pylist())}
+        ordered = matrix[[place[row] for row in row_ids]]
+        unit: NDArray[np.float32] = ordered / np.maximum(np.linalg.norm(ordered, axis=1, keepdims=True), 1e-12)
+        return unit
 
     def rows(self, where: str | None = None, columns: list[str] | None = None, limit: int | None = None) -> pa.Table:
         """All rows that meet a predicate, as an Arrow table."""
@@ -118,10 +135,14 @@ class ChunkTable:
     def _open_or_create(self) -> Table:
         if self.name in self._db.list_tables().tables:
             return self._db.open_table(self.name)
-        from lancedb.index import FTS
+        from lancedb.index import FTS, Bitmap, BTree
 
         table = self._db.create_table(self.name, schema=schema(self.dimension), exist_ok=True)
         table.create_index("content", config=FTS(with_position=False))
+        # Every query names a tenant: without this index that alone costs 15 ms at 100,000 chunks.
+        table.create_index("tenant", config=Bitmap())
+        table.create_index("collection", config=Bitmap())
+        table.create_index("doc_id", config=BTree())
         return table
 
     def snapshot(self) -> Snapshot:
@@ -177,8 +198,8 @@ class ChunkTable:
     def _train_index(self, rows: int) -> None:
         from lancedb.index import IvfFlat
 
-        # IVF_FLAT keeps exact distances; on 100,000 rows it found 99.9 % of the true top 100 and took 2 s to build,
-        # where IVF_HNSW_SQ found 98.8 % and took 40 times as long. Partitions grow with the root of the table.
+        # IVF_FLAT keeps exact distances and is built in seconds, where IVF_HNSW_SQ took 40 times as long on 100,000
+        # rows. Partitions grow with the root of the table.
         outgrown = self._trained_indexes()
         config = IvfFlat(distance_type="cosine", num_partitions=max(16, int(rows**0.5)))
         self._table.create_index("vector", config=config, name=f"{_ANN_NAME}{rows}", replace=True)

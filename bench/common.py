@@ -1,0 +1,196 @@
+"""What the benchmarks share: where data and results lie, facts about the machine, Markdown tables, small statistics."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "bench" / "cache"
+RESULTS = ROOT / "docs" / "results"
+SEED = 0
+DTYPE = "float32"
+PACKAGES = (
+    "ragloom",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "lancedb",
+    "numpy",
+    "llama-index-core",
+    "llama-index-embeddings-huggingface",
+    "llama-index-retrievers-bm25",
+    "llama-index-readers-file",
+)
+
+
+def options(description: str | None, add: Callable[[argparse.ArgumentParser], None] | None = None) -> Any:
+    """The command line: `--data`, and what `add` adds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("RAGLOOM_DATA", str(ROOT.parent / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder of the data sets")
+    if add:
+        add(parser)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    return parser.parse_args()
+
+
+def has(data: Path, name: str) -> bool:
+    """Whether a data set is there; says so where it is not."""
+    if (data / name).is_dir():
+        return True
+    say(f"SKIPPED {name}: there is no such folder in the data folder (--data or RAGLOOM_DATA)")
+    return False
+
+
+def say(line: str) -> None:
+    """A line on stderr, at once."""
+    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """All objects of a JSON Lines file, gzipped or not."""
+    from ragloom.evals.datasets import read_jsonl as rows
+
+    return [row for row, _, _ in rows(path)]
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    import torch
+
+    words: set[str] = set()
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        text = cpuinfo.read_text(encoding="ascii", errors="replace")
+        words = set(text.split())
+        named = re.search(r"model name\s*:\s*(.+)", text)
+        model = named[1] if named else model
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    flags = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
+    return {
+        "cpu": model,
+        "cores": cores,
+        "cpu_flags": [flag for flag in flags if flag in words],
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "torch_threads": torch.get_num_threads(),
+        "dtype": DTYPE,
+        "seed": SEED,
+        "python": platform.python_version(),
+        "versions": versions,
+        "date": time.strftime("%Y-%m-%d"),
+        "load_at_end": round(os.getloadavg()[0], 1),
+    }
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def verdict(name: str, value: float, target: float, *, at_most: bool = False) -> dict[str, Any]:
+    """A target and whether it was met."""
+    met = value <= target if at_most else value >= target
+    return {
+        "target": name,
+        "wanted": f"{'<=' if at_most else '>='} {target:g}",
+        "value": float(value),
+        "met": bool(met),
+    }
+
+
+def publish(
+    name: str, title: str, parts: Sequence[str], data: dict[str, Any], targets: Sequence[dict[str, Any]]
+) -> None:
+    """Prints the tables and writes `docs/results/NAME.md` and `.json`."""
+    facts = machine()
+    shown = [
+        (each["target"], each["wanted"], f"{each['value']:.3g}", "met" if each["met"] else "MISSED") for each in targets
+    ]
+    body = [f"# {title}", *parts]
+    if shown:
+        body.append("## Targets\n\n" + table(("target", "wanted", "measured", ""), shown))
+    versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items() if version)
+    body.append(
+        f"Measured {facts['date']} by `{command(name)}` on {facts['cores']} cores ({facts['cpu']}: "
+        f"{', '.join(facts['cpu_flags'])}), {facts['dtype']}, seed {facts['seed']}; {versions}."
+    )
+    text = "\n\n".join(body) + "\n"
+    print(text, flush=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    values = {"machine": facts, "targets": list(targets), **data}
+    (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def command(name: str) -> str:
+    """How this was run, without the place of the data."""
+    given = list(sys.argv[1:])
+    if "--data" in given:
+        at = given.index("--data")
+        del given[at : at + 2]
+    return " ".join(["python", f"bench/{name}.py", *given])
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what `work` returned."""
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def paired_interval(left: Sequence[float], right: Sequence[float]) -> tuple[float, float, float]:
+    """Mean of left minus right over the same queries, with its 95 % bootstrap interval."""
+    from ragloom.evals.retrieval import bootstrap_interval
+
+    gains = np.asarray(left) - np.asarray(right)
+    low, high = bootstrap_interval(gains, seed=SEED)
+    return float(gains.mean()), low, high
+
+
+def plain(text: str) -> str:
+    """Lower-case letters and digits alone."""
+    return re.sub(r"[\W_]+", "", text.lower())
+
+
+def embedder() -> Any:
+    """The bundled embedder, in the number format of all benchmarks."""
+    from ragloom.models import load_embedder
+
+    return load_embedder("bundled:minilm", dtype=DTYPE)
+
+
+def their_embedder(**settings: Any) -> Any:
+    """LlamaIndex's HuggingFaceEmbedding over the same weights, number format and device."""
+    import torch
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+    from ragloom.models import ensure_weights
+
+    folder = str(ensure_weights("minilm"))
+    model = HuggingFaceEmbedding(
+        folder, device=embedder().device, model_kwargs={"dtype": getattr(torch, DTYPE)}, **settings
+    )
+    found = str(next(model._model.parameters()).dtype)
+    assert found == f"torch.{DTYPE}", found
+    return model
