@@ -97,5 +97,5 @@ class RetrieverSuite(ABC):
         retriever = make_retriever(2)
         for item in retriever.retrieve("annual leave"):
             item.node.metadata["source"] = "spoiled"
-            item.node.set_content("spoiled")  # type: ignore[attr-defined]
+            item.node.set_content("spoiled")
         assert retriever.retrieve("annual leave")[0].node.get_content() == FIVE_TEXTS["leave.md"]

@@ -52,7 +52,10 @@ class StrategyState(StrategyOutput, total=False):
 
 def begin(state: StrategyState) -> dict[str, Any]:
     """First node of every graph: finds the question and clears what an earlier turn of the thread left behind."""
-    asked = state.get("question") or _last_user_message(state.get("messages", []))
+    messages = state.get("messages", [])
+    # In a thread, `question` stays from an earlier turn: a user message that nobody answered yet is newer.
+    newer = bool(state.get("asked") and messages and messages[-1].type == "human")
+    asked = (not newer and state.get("question")) or _last_user_message(messages)
     if not asked or not asked.strip():
         raise UsageError("there is no question", hint="give `question`, or `messages` that end with a user message")
     return {

@@ -68,7 +68,7 @@ def _terms(text: str) -> list[tuple[str, bool]]:
             terms.append((_NUMBER_WORDS[plain], True))
         elif word[0].isdigit():
             terms.append((_number(word), True))
-        elif plain not in _STOP:
+        elif plain not in _STOP or (word == "May" and found.start()):  # the month is a name, the verb is not
             # The first word of a sentence is capitalised without being a name.
             hard = word[0].isupper() and bool(text[: found.start()].strip(" \"'*-([{"))
             terms.append((_stem(plain), hard))
