@@ -84,4 +84,4 @@ def _folder(retrieval_set: RetrievalSet) -> Path:
     digest = hashlib.sha256(KnowledgeBase("").fingerprint.encode())
     for key, (title, text) in retrieval_set.documents.items():
         digest.update(f"\0{key}\0{title}\0{text}".encode())
-    return cache_folder() / "evals" / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"
+    return cache_folder("evals") / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"

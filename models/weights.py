@@ -36,14 +36,14 @@ class Progress(Protocol):
         """Take note of the progress; must be quick and may be called from another thread."""
 
 
-def cache_folder() -> Path:
-    """Where bundled models live: `RAGLOOM_CACHE`, else the user's cache folder for ragloom; `models` inside it."""
+def cache_folder(part: str = "models") -> Path:
+    """A folder of ragloom's cache (`models`, `docs`, `evals`): below `RAGLOOM_CACHE`, else the user's cache folder."""
     override = os.environ.get("RAGLOOM_CACHE")
     if override:
-        return Path(override).expanduser() / "models"
+        return Path(override).expanduser() / part
     from platformdirs import user_cache_dir
 
-    return Path(user_cache_dir("ragloom")) / "models"
+    return Path(user_cache_dir("ragloom")) / part
 
 
 def weights_path(name: str) -> Path:

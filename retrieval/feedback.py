@@ -52,6 +52,8 @@ def feedback(snapshot: Snapshot, scores: dict[int, float]) -> dict[int, float]:
     around = (near @ raised) / (near.sum(axis=1) + 1e-9)
     if around.max() > 0:
         raised = (1 - NEIGHBOUR_WEIGHT) * raised + NEIGHBOUR_WEIGHT * around * (raised.max() / around.max())
+    if raised.max() <= 0:  # nothing matches at all
+        return scores
     raised *= score.max() / raised.max()
     order = np.argsort(-raised, kind="stable")
     last = float(raised[order[-1]])

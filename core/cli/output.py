@@ -80,10 +80,6 @@ def run(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         note("interrupted")
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
     except OSError as error:
         where = f": {error.filename!r}" if error.filename else ""
         _fail("os", f"{error.strerror or error}{where}", None, as_json)

@@ -33,7 +33,7 @@ def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase
 
     key = "\0".join(sorted(os.path.abspath(path.expanduser()) for path in docs))
     name = hashlib.sha256(f"{key}\0{settings.embedder}\0{settings.chunk_strategy}\0{settings.chunk_size}".encode())
-    kept = settings.model_copy(update={"kb": cache_folder() / "docs" / name.hexdigest()[:16]})
+    kept = settings.model_copy(update={"kb": cache_folder("docs") / name.hexdigest()[:16]})
     kb = open_for_ingestion(kept)
     report = run_ingestion(kb, docs, kept, prune=True)
     for failure in report.failed:

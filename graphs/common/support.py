@@ -48,6 +48,10 @@ _NUMBER_WORDS = {
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
     )
 }
+_CLOSED = re.compile(
+    r"\bor\b|^\W*(?:am|are|is|was|were|do|does|did|has|have|had|can|could|may|must|shall|should|will|would)\b", re.I
+)
+"""A question that is answered by yes, no, or one of its own words."""
 _NEGATION = frozenset({"not", "no", "never", "none", "without", "cannot", "nor", "neither"})
 
 
@@ -87,6 +91,10 @@ WIDTH_COST = 0.05
 """A quote of one sentence more must support this much more: readers check short quotes."""
 
 
+ROW = 0
+"""The width, in sentences, by which a table row is told from prose."""
+
+
 class OverlapCritic:
     """Supported means: one to three neighbouring sentences of one passage (or one table row with its header) hold
     most content words that the sentence adds to the question, all of its numbers and names, and enough of the question.
@@ -114,14 +122,16 @@ class OverlapCritic:
         asked = dict(_terms(question))
         said = dict(_terms(sentence))
         new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
-        if not new and re.search(r"\bor\b", question, re.IGNORECASE):
-            new = said  # "Tea or coffee?" is answered with a word of the question
+        if not new and _CLOSED.search(question):
+            new = said  # "Tea or coffee?" and "Are pets allowed?" are answered in the question's own words
         if not new:
             return []
         negated = bool(_negations(sentence))
         found = []
         for index, passage in enumerate(passages):
             above = _held(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
+            anywhere = _held(passage.page_content)
+            names = {term for term, hard in asked.items() if hard and term in anywhere}
             best: Support | None = None
             worth = 0.0
             for start, end, over, width in _windows(passage.page_content):
@@ -131,6 +141,9 @@ class OverlapCritic:
                     continue
                 # "25 days." alone would find support anywhere: the quote has to be about what was asked.
                 if asked and _share(asked, held | above) < ABOUT:
+                    continue
+                # A row is of one thing: if the thing asked for stands elsewhere in the passage, this row is another's.
+                if width == ROW and not names <= held:
                     continue
                 score = _share(new, held | above)
                 if score >= self.threshold and score - WIDTH_COST * width > worth:
@@ -179,7 +192,7 @@ def _each_window(text: str) -> Iterator[tuple[int, int, str, int]]:
         if is_row:
             header = header or line
             if not re.fullmatch(r"[|:\-\s]+", line):
-                yield start, end, f"{heading} {header}", 1
+                yield start, end, f"{heading} {header}", ROW
             continue
         header = ""
         heading = line if line.startswith("#") else heading

@@ -1,0 +1,300 @@
+"""Naive RAG through its graph: citations that hold, abstaining, streaming, threads, limits, any reply whatsoever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+
+from ragloom.errors import ModelError, UsageError
+from ragloom.graphs import build_strategy, naive_rag
+from ragloom.graphs.drawing import mermaid, png
+from ragloom.testing import FakeChatModel
+from ragloom.types import Budget
+
+TEXTS = {
+    "leave.md": "Full-time employees get 25 days of annual leave. Leave that is carried over is taken by 31 March.",
+    "travel.md": "Hotels in Vienna are paid up to 165 euros a night. Trips are booked with Northgate Travel.",
+    "long.md": "The canteen serves soup on every day of the week. " * 40,
+}
+QUESTION = "How many days of annual leave do employees get?"
+GOOD = "Employees get 25 days of annual leave."
+
+
+class Shelf(BaseRetriever):
+    """Always the same passages; counts how often it was asked, and what."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+        self.asked: list[str] = []
+        super().__init__()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        self.asked.append(query_bundle.query_str)
+        return [
+            NodeWithScore(
+                node=TextNode(id_=name, text=TEXTS[name], metadata={"source": name, "page": 1, "score_kind": "test"}),
+                score=1.0 - rank / 10,
+            )
+            for rank, name in enumerate(self.names)
+        ]
+
+
+def ask(*replies: Any, names: tuple[str, ...] = ("leave.md", "travel.md"), **options: Any) -> dict[str, Any]:
+    llm = FakeChatModel(replies=list(replies), **options)
+    result: dict[str, Any] = naive_rag(Shelf(*names), llm).invoke({"question": QUESTION})
+    return result
+
+
+def check(result: dict[str, Any]) -> None:
+    """What must hold of every result."""
+    assert isinstance(result["answer"], str) and result["answer"]
+    by_id = {document.id: document for document in result["documents"]}
+    for citation in result["citations"]:
+        document = by_id[citation["id"]]
+        assert citation["quote"] and citation["quote"] in document.page_content
+        assert citation["source"] == document.metadata["source"]
+        assert citation["sentence"] in result["answer"]
+    assert result["abstained"] == (not result["citations"])
+    assert [step["node"] for step in result["steps"]] == ["retrieve", "read", "cite"]
+    assert all(step["decision"] and step["reason"] and step["ms"] >= 0 for step in result["steps"])
+    assert set(result["usage"]) == {"calls", "tokens_in", "tokens_out", "seconds"}
+
+
+def test_an_answer_with_its_citation() -> None:
+    result = ask(GOOD)
+    check(result)
+    assert result["answer"] == GOOD
+    assert not result["abstained"]
+    assert {citation["source"] for citation in result["citations"]} == {"leave.md"}
+    assert "25 days" in result["citations"][0]["quote"]
+    assert result["usage"]["calls"] == 1
+    assert result["usage"]["tokens_in"] > 0 < result["usage"]["tokens_out"]
+    assert set(result) >= {"answer", "abstained", "citations", "documents", "steps", "usage", "messages"}
+    assert set(result) <= {"answer", "abstained", "citations", "documents", "steps", "usage", "messages"}
+
+
+def test_unsupported_sentences_are_dropped_and_said() -> None:
+    result = ask(f"{GOOD} The unicorn allowance is 900 dollars.")
+    check(result)
+    assert result["answer"] == GOOD
+    assert result["steps"][-1]["details"]["dropped"] == ["The unicorn allowance is 900 dollars."]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        " \n ",
+        "I don't know.",
+        "I do not know the answer.",
+        "The passages do not mention it.",
+        "Employees get 30 days of annual leave.",
+        "Paris is the capital of France.",
+        "[1]",
+        "...",
+        "\x00\x01\x02",
+    ],
+)
+def test_abstains(reply: str) -> None:
+    result = ask(reply)
+    check(result)
+    assert result["abstained"]
+    assert [document.metadata["source"] for document in result["documents"]] == ["leave.md", "travel.md"]
+
+
+def test_marks_that_the_model_writes_are_taken_off() -> None:
+    assert ask("Employees get 25 days of annual leave [7].")["answer"] == GOOD
+
+
+def test_nothing_retrieved_asks_no_model() -> None:
+    llm = FakeChatModel(replies=[GOOD])
+    result = naive_rag(Shelf(), llm).invoke({"question": QUESTION})
+    check(result)
+    assert (result["abstained"], result["usage"]["calls"], llm.calls) == (True, 0, [])
+
+
+def test_passages_that_do_not_fit_are_left_out_whole_and_said() -> None:
+    llm = FakeChatModel(replies=[GOOD], context_window=500)
+    result = naive_rag(Shelf("long.md", "leave.md"), llm).invoke({"question": QUESTION})
+    check(result)
+    read = result["steps"][1]
+    assert read["details"]["left_out"] == ["long.md"]
+    assert "1 passages left out whole" in read["reason"]
+    assert "canteen" not in llm.prompts()[0]
+    assert [document.id for document in result["documents"]] == ["leave.md"]
+
+
+@pytest.mark.parametrize("tokens", [300, 400, 600, 1200])
+def test_the_prompt_keeps_to_the_budget(tokens: int) -> None:
+    llm = FakeChatModel(replies=[GOOD])
+    graph = naive_rag(
+        Shelf("long.md", "leave.md", "travel.md"), llm, budget=Budget(tokens=tokens), max_answer_tokens=100
+    )
+    check(graph.invoke({"question": QUESTION}))
+    for call, options in zip(llm.calls, llm.options, strict=True):
+        assert llm.get_num_tokens_from_messages(call) + options["max_tokens"] <= tokens
+
+
+def test_what_is_streamed_is_the_answer() -> None:
+    llm = FakeChatModel(
+        replies=[f"{GOOD} The moon is made of cheese. Leave that is carried over is taken by 31 March."]
+    )
+    graph = naive_rag(Shelf("leave.md"), llm)
+    sentences, result = [], {}
+    for kind, part in graph.stream({"question": QUESTION}, stream_mode=["custom", "values"]):
+        if kind == "custom":
+            sentences.append(part)
+        else:
+            result = part
+    check(result)
+    assert " ".join(item["text"] for item in sentences) == result["answer"]
+    assert [citation for item in sentences for citation in item["citations"]] == result["citations"]
+
+
+def test_sentences_come_before_the_model_has_finished() -> None:
+    llm = FakeChatModel(replies=[f"{GOOD} And then it talks " + "on and on " * 50])
+    events = naive_rag(Shelf("leave.md"), llm).stream({"question": QUESTION}, stream_mode=["custom", "updates"])
+    kinds = [(kind, next(iter(part)) if kind == "updates" else part["text"]) for kind, part in events]
+    assert kinds.index(("custom", GOOD)) < kinds.index(("updates", "read"))
+
+
+async def test_async_does_what_sync_does() -> None:
+    def graph() -> Any:
+        return naive_rag(Shelf("leave.md", "travel.md"), FakeChatModel(replies=[f"{GOOD} Nonsense."]))
+
+    there, here = await graph().ainvoke({"question": QUESTION}), graph().invoke({"question": QUESTION})
+    check(there)
+    for key in ("answer", "abstained", "citations", "documents"):
+        assert there[key] == here[key]
+    assert {k: v for k, v in there["usage"].items() if k != "seconds"} == {
+        k: v for k, v in here["usage"].items() if k != "seconds"
+    }
+
+
+def test_a_conversation_as_input() -> None:
+    shelf = Shelf("leave.md")
+    graph = naive_rag(shelf, FakeChatModel(replies=[GOOD]))
+    result = graph.invoke({"messages": [HumanMessage("Hello"), AIMessage("Hi."), HumanMessage(QUESTION)]})
+    assert shelf.asked == [QUESTION]
+    assert result["messages"][-1].text == GOOD
+    assert result["messages"][-1].additional_kwargs["citations"] == result["citations"]
+
+
+@pytest.mark.parametrize(
+    "given_", [{"question": ""}, {"question": " \n"}, {"messages": []}, {"messages": [AIMessage("x")]}]
+)
+def test_no_question(given_: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="there is no question"):
+        naive_rag(Shelf("leave.md"), FakeChatModel()).invoke(given_)
+
+
+def test_turns_of_a_thread_do_not_leak_into_each_other() -> None:
+    llm = FakeChatModel(replies=[GOOD, "I don't know."])
+    graph = naive_rag(Shelf("leave.md"), llm, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    first = graph.invoke({"messages": [HumanMessage(QUESTION)]}, thread)
+    second = graph.invoke({"messages": [HumanMessage("What is the salary of the chief?")]}, thread)
+    check(first)
+    check(second)
+    assert (first["abstained"], second["abstained"]) == (False, True)
+    assert second["citations"] == []
+    assert second["usage"]["calls"] == 1
+    assert len(second["messages"]) == 4
+    other = graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "2"}})
+    assert len(other["messages"]) <= 2
+
+
+def test_the_question_of_a_thread_is_the_new_one() -> None:
+    """A `question` of the first turn must not answer the second turn's message."""
+    shelf = Shelf("leave.md")
+    graph = naive_rag(shelf, FakeChatModel(replies=[GOOD]), checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"question": QUESTION}, thread)
+    graph.invoke({"messages": [HumanMessage("And in Austria?")]}, thread)
+    graph.invoke({"messages": [HumanMessage("And in Leeds?")]}, thread)
+    graph.invoke({"question": "And in Lisbon?"}, thread)
+    assert shelf.asked == [QUESTION, "And in Austria?", "And in Leeds?", "And in Lisbon?"]
+
+
+def test_a_failing_model_is_a_model_error() -> None:
+    for options in ({"mode": "error"}, {"replies": [ConnectionError("gone")]}):
+        with pytest.raises((ModelError, ConnectionError)) as caught:
+            naive_rag(Shelf("leave.md"), FakeChatModel(**options)).invoke({"question": QUESTION})
+        assert isinstance(caught.value, ModelError)
+
+
+def test_a_model_without_end_is_stopped() -> None:
+    result = ask("word", names=("leave.md",), mode="repeat", max_tokens=100_000)
+    check(result)
+    assert result["abstained"]
+
+
+def test_rerankers() -> None:
+    class Reverse(BaseNodePostprocessor):
+        def _postprocess_nodes(self, nodes: list[NodeWithScore], query_bundle: Any = None) -> list[NodeWithScore]:
+            return nodes[::-1]
+
+    llm = FakeChatModel(replies=[GOOD])
+    result = naive_rag(Shelf("leave.md", "travel.md"), llm, reranker=Reverse()).invoke({"question": QUESTION})
+    assert [document.id for document in result["documents"]] == ["travel.md", "leave.md"]
+    assert result["steps"][1]["reason"] == "by Reverse"
+
+
+SNAPSHOT = Path(__file__).with_name("naive.mermaid")
+
+
+def test_the_shape_of_the_graph() -> None:
+    """A changed edge is a visible difference: write the new shape to the file if it is meant."""
+    assert mermaid("naive").strip() == SNAPSHOT.read_text(encoding="utf-8").strip()
+    assert mermaid("auto") == mermaid("naive")
+
+
+def test_a_picture_of_the_graph() -> None:
+    pytest.importorskip("matplotlib")
+    assert png("naive").startswith(b"\x89PNG")
+
+
+def test_unknown_strategies_are_named() -> None:
+    with pytest.raises(UsageError, match="did you mean 'naive'"):
+        build_strategy("naiv", Shelf(), FakeChatModel())
+
+
+_pieces = st.one_of(
+    st.text(max_size=40),
+    st.sampled_from(
+        [
+            GOOD,
+            " ",
+            "\n",
+            "[1]",
+            "[2, 3]",
+            "I don't know.",
+            "165 euros",
+            "- ",
+            "| a | b |",
+            "</s>",
+            "Vienna. ",
+            '{"a": 1}',
+        ]
+    ),
+)
+
+
+@given(reply=st.lists(_pieces, max_size=12).map("".join), mode=st.sampled_from(["none", "garbage", "malformed_json"]))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_reply_ends_with_an_answer_or_an_abstention(reply: str, mode: Any) -> None:
+    shelf = Shelf("leave.md", "travel.md")
+    graph = naive_rag(shelf, FakeChatModel(replies=[reply], mode=mode, max_tokens=200), checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    check(graph.invoke({"question": QUESTION}, thread))
+    assert graph.get_state(thread).values["question"] == QUESTION
+    assert shelf.asked == [QUESTION]
