@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import options, say
 
-NAMES = ("documents", "ingestion", "retrieval", "latency", "memory", "fusion_study")
+NAMES = ("documents", "ingestion", "retrieval", "latency", "memory", "fusion_study", "reading")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,7 @@ def main() -> None:
         script = Path(__file__).parent / f"{name}.py"
         if subprocess.run([sys.executable, str(script), "--data", str(given.data)]).returncode:
             failed.append(name)
+    subprocess.run([sys.executable, str(Path(__file__).parent / "readme.py")])
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
