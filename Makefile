@@ -32,6 +32,7 @@ FORCE:
 lint: build/tree  ## ruff and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python bench/readme.py --check
 	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
 
 types: build/tree  ## mypy --strict over the package

@@ -125,7 +125,7 @@ def publish(
     """Prints the tables and writes `docs/results/NAME.md` and `.json`."""
     facts = machine()
     shown = [
-        (each["target"], each["wanted"], f"{each['value']:.3g}", "met" if each["met"] else "MISSED") for each in targets
+        (each["target"], each["wanted"], f"{each['value']:.4g}", "met" if each["met"] else "MISSED") for each in targets
     ]
     body = [f"# {title}", *parts]
     if shown:

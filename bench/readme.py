@@ -52,7 +52,7 @@ def targets(names: list[str]) -> str:
         [
             each["target"],
             each["wanted"],
-            f"{each['value']:.3g}",
+            f"{each['value']:.4g}",
             "met" if each["met"] else "**missed**",
             f"[{name}](docs/results/{name}.md)",
         ]
@@ -62,6 +62,27 @@ def targets(names: list[str]) -> str:
     return table(["what", "goal", "measured", "", "figures"], rows)
 
 
+def reading() -> str:
+    """How naive RAG reads the handbook's questions."""
+    rows = [
+        [
+            f"`{each['llm']}`",
+            each["evidence retrieved"],
+            each["right and cited"],
+            each["wrong"],
+            each["abstained"],
+            f"{each['unanswerable abstained']} of {each['unanswerable']}",
+            each["p50 seconds"],
+        ]
+        for each in load("reading")["handbook"]
+    ]
+    head = ["reader", "passage retrieved", "right and rightly cited", "wrong", "abstained"]
+    head += ["unanswerable: abstained", "p50 s"]
+    answerable = load("reading")["handbook"][0]["answerable"]
+    title = f"Naive RAG on the handbook's {answerable} answerable questions ([figures](docs/results/reading.md)):"
+    return f"{title}\n\n{table(head, rows)}"
+
+
 def main() -> None:
     machine = load("retrieval")["machine"]
     text = "\n".join(
@@ -69,6 +90,7 @@ def main() -> None:
             f"By `make bench`, on {machine['cores']} cores, {machine['dtype']}. Missed goals are shown as such.\n",
             retrieval(load("retrieval")) + "\n",
             targets(["retrieval", "ingestion", "latency", "memory", "documents"]) + "\n",
+            reading() + "\n",
         ]
     )
     path = ROOT / "README.md"
