@@ -135,7 +135,7 @@ def rerun(files: list[Path]) -> dict[str, float]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rerun-mb", type=float, default=1, help="the re-run leaves out files larger than this")
+    parser.add_argument("--rerun-mb", type=float, default=16, help="the re-run leaves out files larger than this")
     parser.add_argument("--per-file", type=int, default=60, help="at most so many chunks of one file")
 
 
