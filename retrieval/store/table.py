@@ -32,7 +32,7 @@ ANN_MIN_ROWS = 20_000
 ANN_REGROW = 4
 """The approximate index is trained anew once the table has grown by this factor."""
 PROBES = 64
-"""Partitions that a query looks into. Of 316, on 100,000 chunks, 64 find 98 % of the true top 100 (bench/latency.py)."""
+"""Partitions that a query looks into. Of 316, on 100,000 chunks, 64 find 98 % of the true top 100 (`make bench`)."""
 _ANN_NAME = "vector_ann_"
 KEEP_VERSIONS = timedelta(hours=6)
 """Old versions stay this long, so that a reader in the middle of a query never loses its files."""
