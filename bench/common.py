@@ -48,6 +48,7 @@ def options(description: str | None, add: Callable[[argparse.ArgumentParser], No
 
 def has(data: Path, name: str) -> bool:
     """Whether a data set is there; says so where it is not."""
+    name = name.partition(":")[0]  # SET:SPLIT
     if (data / name).is_dir():
         return True
     say(f"SKIPPED {name}: there is no such folder in the data folder (--data or RAGLOOM_DATA)")
@@ -61,9 +62,31 @@ def say(line: str) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """All objects of a JSON Lines file, gzipped or not."""
-    from ragloom.evals.datasets import read_jsonl as rows
+    from ragloom.evals.jsonl import Problem, scan_jsonl
 
-    return [row for row, _, _ in rows(path)]
+    problems: list[Problem] = []
+    rows = [row.fields for row in scan_jsonl(path, problems)]
+    if problems:
+        raise ValueError(str(problems[0]))
+    return rows
+
+
+def judged(data: Path, name: str) -> Any:
+    """A retrieval set in any of the layouts of the data folder; of SciFact the half that the caller may look at."""
+    from ragloom.evals.answer_sets import load_answer_set
+    from ragloom.evals.datasets import RetrievalSet, load_retrieval_set
+
+    folder, _, split = name.partition(":")
+    if pairs := next((data / folder).glob("pairs.jsonl*"), None):  # find the other question of the pair
+        rows = read_jsonl(pairs)
+        ids = {text: f"d{number}" for number, text in enumerate(dict.fromkeys(row["b"] for row in rows))}
+        same = [row for row in rows if row["same"]]
+        queries = {row["id"]: row["a"] for row in same}
+        qrels = {row["id"]: {ids[row["b"]]: 1} for row in same}
+        return RetrievalSet(folder, {key: ("", text) for text, key in ids.items()}, queries, qrels)
+    if next((data / folder).glob("corpus.jsonl*"), None):
+        return load_retrieval_set(data / folder, split=split or None)
+    return load_answer_set(data / folder).retrieval_set()
 
 
 def machine() -> dict[str, Any]:
@@ -132,7 +155,7 @@ def publish(
         body.append("## Targets\n\n" + table(("target", "wanted", "measured", ""), shown))
     versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items() if version)
     body.append(
-        f"Measured {facts['date']} by `{command(name)}` on {facts['cores']} cores ({facts['cpu']}: "
+        f"Measured {facts['date']} by `{command()}` on {facts['cores']} cores ({facts['cpu']}: "
         f"{', '.join(facts['cpu_flags'])}), {facts['dtype']}, seed {facts['seed']}; {versions}."
     )
     text = "\n\n".join(body) + "\n"
@@ -143,13 +166,13 @@ def publish(
     (RESULTS / f"{name}.json").write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def command(name: str) -> str:
+def command() -> str:
     """How this was run, without the place of the data."""
     given = list(sys.argv[1:])
     if "--data" in given:
         at = given.index("--data")
         del given[at : at + 2]
-    return " ".join(["python", f"bench/{name}.py", *given])
+    return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *given])
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

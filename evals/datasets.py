@@ -8,17 +8,18 @@ qrels.jsonl[.gz]     {query_id, doc_id, relevance} BEIR: qrels/SPLIT.tsv
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import UsageError
+from .jsonl import Problem, Row, find_jsonl, scan_jsonl
 
-__all__ = ("RetrievalSet", "load_retrieval_set", "read_jsonl")
+__all__ = ("Documents", "RetrievalSet", "load_documents", "load_retrieval_set")
+
+Documents = dict[str, tuple[str, str]]
+"""id to (title, text)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,92 +27,103 @@ class RetrievalSet:
     """A corpus with judged queries."""
 
     name: str
-    documents: dict[str, tuple[str, str]]
-    """id to (title, text)."""
+    documents: Documents
     queries: dict[str, str]
     """Judged queries only."""
     qrels: dict[str, dict[str, int]]
     """query id to {document id: relevance}."""
+    problems: tuple[Problem, ...] = field(default=(), repr=False)
+    """What was left out while reading, with file and line."""
 
     def limited(self, limit: int | None) -> RetrievalSet:
         """The set with at most `limit` queries, chosen by the hash of their ids: always the same ones."""
         if limit is None or limit >= len(self.queries):
             return self
-        chosen = sorted(self.queries, key=lambda key: hashlib.sha256(key.encode()).hexdigest())[:limit]
-        return RetrievalSet(
-            self.name,
-            self.documents,
-            {key: self.queries[key] for key in chosen},
-            {key: self.qrels[key] for key in chosen},
-        )
+        return self.only(sorted(self.queries, key=lambda key: hashlib.sha256(key.encode()).hexdigest())[:limit])
+
+    def only(self, keys: list[str]) -> RetrievalSet:
+        """The set with these queries."""
+        queries = {key: self.queries[key] for key in keys}
+        qrels = {key: self.qrels[key] for key in keys}
+        return RetrievalSet(self.name, self.documents, queries, qrels, self.problems)
 
 
 def load_retrieval_set(folder: Path, *, split: str | None = None) -> RetrievalSet:
-    """Reads a retrieval set. `split` keeps the queries (or reads the BEIR qrels file) of one split.
+    """Reads a retrieval set. `split` keeps the queries or judgements (or reads the BEIR qrels file) of one split.
 
-    Raises `UsageError` naming the file and line that is wrong.
+    A record that cannot be used is left out and named in `problems`. Raises `UsageError` where a file is missing or
+    nothing usable is left.
     """
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}", hint="a retrieval set is a folder with corpus.jsonl")
-    documents = {
-        _key(row, path, line): (str(row.get("title") or ""), str(row.get("text") or ""))
-        for row, path, line in _rows(folder, "corpus")
-    }
+    problems: list[Problem] = []
+    documents = load_documents(_needed(folder, "corpus"), problems)
     texts: dict[str, str] = {}
-    for row, path, line in _rows(folder, "queries"):
-        if split is None or row.get("split", split) == split:
-            texts[_key(row, path, line)] = str(row.get("text", ""))
+    for row in scan_jsonl(_needed(folder, "queries"), problems):
+        if row.fields.get("split", split) not in (split, None) and split is not None:
+            continue
+        if row.key is None or not row.text("text").strip():
+            problems.append(row.problem("no 'id'" if row.key is None else "no 'text'"))
+        elif row.key in texts:
+            problems.append(row.problem(f"duplicate id {row.key!r}: the first one counts"))
+        else:
+            texts[row.key] = row.text("text")
     qrels: dict[str, dict[str, int]] = {}
-    for query, document, relevance in _qrels(folder, split):
+    for query, document, relevance in _qrels(folder, split, problems):
         if query in texts and relevance > 0:
             qrels.setdefault(query, {})[document] = relevance
     queries = {key: text for key, text in texts.items() if key in qrels}
     if not documents or not queries:
-        raise UsageError(f"{str(folder)!r} has no {'documents' if not documents else 'judged queries'}")
-    return RetrievalSet(folder.resolve().name, documents, queries, qrels)
+        missing = "documents" if not documents else f"judged queries{f' in split {split!r}' if split else ''}"
+        first = f"first problem: {problems[0]}" if problems else "see docs/evals.md for the layout"
+        raise UsageError(f"{str(folder)!r} has no {missing}", hint=first)
+    return RetrievalSet(folder.resolve().name, documents, queries, qrels, tuple(problems))
 
 
-def _key(row: dict[str, Any], path: Path, line: int) -> str:
-    key = row.get("id", row.get("_id"))
-    if key is None:
-        raise UsageError(f"{str(path)!r} line {line}: no 'id'")
-    return str(key)
+def load_documents(path: Path, problems: list[Problem]) -> Documents:
+    """The documents or passages of a file, {id, title, text} a line."""
+    documents: Documents = {}
+    for row in scan_jsonl(path, problems):
+        if row.key is None:
+            problems.append(row.problem("no 'id'"))
+        elif row.key in documents:
+            problems.append(row.problem(f"duplicate id {row.key!r}: the first one counts"))
+        else:
+            documents[row.key] = (row.text("title"), row.text("text"))
+    return documents
 
 
-def _rows(folder: Path, stem: str) -> Iterator[tuple[dict[str, Any], Path, int]]:
-    for name in (f"{stem}.jsonl", f"{stem}.jsonl.gz"):
-        if (folder / name).exists():
-            yield from read_jsonl(folder / name)
-            return
-    raise UsageError(f"{str(folder)!r} has no {stem}.jsonl", hint="needed: corpus, queries and qrels")
+def _needed(folder: Path, stem: str) -> Path:
+    path = find_jsonl(folder, stem)
+    if path is None:
+        raise UsageError(f"{str(folder)!r} has no {stem}.jsonl", hint="needed: corpus, queries and qrels")
+    return path
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[dict[str, Any], Path, int]]:
-    """(object, path, 1-based line) of each line. Lines end at line feeds only: texts may hold other separators."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise UsageError(f"{str(path)!r} line {number} is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise UsageError(f"{str(path)!r} line {number} is not a JSON object")
-            yield row, path, number
-
-
-def _qrels(folder: Path, split: str | None) -> Iterator[tuple[str, str, int]]:
-    if (folder / "qrels").is_dir():
-        path = folder / "qrels" / f"{split or 'test'}.tsv"
-        if not path.exists():
-            raise UsageError(f"there is no {str(path)!r}", hint="choose another --split")
-        with path.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream, delimiter="\t"):
-                yield row["query-id"], row["corpus-id"], int(row["score"])
-        return
-    for row, path, line in _rows(folder, "qrels"):
+def _qrels(folder: Path, split: str | None, problems: list[Problem]) -> Iterator[tuple[str, str, int]]:
+    rows = _tsv_rows(folder, split) if (folder / "qrels").is_dir() else scan_jsonl(_needed(folder, "qrels"), problems)
+    for row in rows:
+        found = row.fields
+        if split is not None and found.get("split", split) != split:
+            continue
+        query, document = (found.get(name, found.get(beir)) for name, beir in _QREL_NAMES)
         try:
-            yield str(row["query_id"]), str(row["doc_id"]), int(row["relevance"])
-        except (KeyError, ValueError) as error:
-            raise UsageError(f"{str(path)!r} line {line}: needs query_id, doc_id and relevance ({error})") from error
+            relevance = int(found.get("relevance", found.get("score", "")))
+        except (TypeError, ValueError):
+            relevance = None
+        if query is None or document is None or relevance is None:
+            problems.append(row.problem("needs query_id, doc_id and a whole number as relevance"))
+        else:
+            yield str(query), str(document), relevance
+
+
+_QREL_NAMES = (("query_id", "query-id"), ("doc_id", "corpus-id"))
+
+
+def _tsv_rows(folder: Path, split: str | None) -> Iterator[Row]:
+    path = folder / "qrels" / f"{split or 'test'}.tsv"
+    if not path.exists():
+        raise UsageError(f"there is no {str(path)!r}", hint="choose another --split")
+    with path.open(newline="", encoding="utf-8") as stream:
+        for number, fields in enumerate(csv.DictReader(stream, delimiter="\t"), start=2):
+            yield Row(dict(fields), str(path), number)

@@ -30,7 +30,13 @@ SHARPNESS = 4
 """Similarities are raised to this power: a neighbour counts little unless it is near."""
 
 
-def feedback(snapshot: Snapshot, scores: dict[int, float]) -> dict[int, float]:
+def feedback(
+    snapshot: Snapshot,
+    scores: dict[int, float],
+    *,
+    centroid_weight: float = CENTROID_WEIGHT,
+    neighbour_weight: float = NEIGHBOUR_WEIGHT,
+) -> dict[int, float]:
     """Reorders a ranking {row id: score, best first}; the best score stays what it was.
 
     What lies beyond the pool keeps its order below it.
@@ -44,14 +50,14 @@ def feedback(snapshot: Snapshot, scores: dict[int, float]) -> dict[int, float]:
     score = np.array([scores[row] for row in rows], dtype=np.float32)
     centroid = score[:TRUSTED] @ vectors[:TRUSTED]
     length = float(np.linalg.norm(centroid))
-    raised = score + CENTROID_WEIGHT * (vectors @ (centroid / length)) if length > 0 else score
+    raised = score + centroid_weight * (vectors @ (centroid / length)) if length > 0 else score
     near = np.clip(vectors @ vectors.T, 0.0, None) ** SHARPNESS
     np.fill_diagonal(near, 0.0)
     count = min(NEIGHBOURS, len(rows) - 1)
     near[near < np.partition(near, -count, axis=1)[:, [-count]]] = 0.0
     around = (near @ raised) / (near.sum(axis=1) + 1e-9)
     if around.max() > 0:
-        raised = (1 - NEIGHBOUR_WEIGHT) * raised + NEIGHBOUR_WEIGHT * around * (raised.max() / around.max())
+        raised = (1 - neighbour_weight) * raised + neighbour_weight * around * (raised.max() / around.max())
     if raised.max() <= 0:  # nothing matches at all
         return scores
     raised *= score.max() / raised.max()
