@@ -32,7 +32,13 @@ class Settings(BaseSettings):
     """Embedder, as `provider:name`; none: what the knowledge base was made with, `bundled:minilm` for a new one."""
     strategy: str = "auto"
     mode: Literal["bm25", "dense", "hybrid", "default"] = "default"
+    alpha: float | None = Field(default=None, ge=0, le=1)
+    """Weight of the dense ranking in mode `hybrid`; none: an even mix."""
+    fusion: Literal["rank", "relative"] | None = None
+    """How mode `hybrid` fuses; none: by rank."""
     top_k: int = Field(default=5, ge=1)
+    prompt: str | None = None
+    """The reader's prompt: `read`, `short`, or the path of a Jinja file; none: the strategy's own."""
     tenant: str = ""
     source: str = ""
     """Name of the knowledge source that ingested files belong to."""
@@ -40,6 +46,15 @@ class Settings(BaseSettings):
     chunk_size: int | None = Field(default=None, ge=0)
     chunk_overlap: int | None = Field(default=None, ge=0)
     max_file_mb: float = Field(default=100, gt=0)
+
+    def retriever_options(self) -> dict[str, Any]:
+        """What `KnowledgeBase.retriever` takes. `alpha` and `fusion` go along in mode `hybrid` only."""
+        options = {"mode": self.mode, "top_k": self.top_k, "tenant": self.tenant}
+        return options | ({"alpha": self.alpha, "fusion": self.fusion} if self.mode == "hybrid" else {})
+
+    def strategy_options(self, strategy: str) -> dict[str, Any]:
+        """What a strategy takes beside retriever and model: the reader's prompt, where one is set."""
+        return {"prompt": self.prompt} if self.prompt and strategy != "closed-book" else {}
 
     @classmethod
     def settings_customise_sources(

@@ -39,7 +39,9 @@ class RetrievalSet:
         """The set with at most `limit` queries, chosen by the hash of their ids: always the same ones."""
         if limit is None or limit >= len(self.queries):
             return self
-        return self.only(sorted(self.queries, key=lambda key: hashlib.sha256(key.encode()).hexdigest())[:limit])
+        return self.only(
+            sorted(self.queries, key=lambda key: hashlib.sha256(key.encode("utf-8", "replace")).hexdigest())[:limit]
+        )
 
     def only(self, keys: list[str]) -> RetrievalSet:
         """The set with these queries."""
@@ -69,8 +71,10 @@ def load_retrieval_set(folder: Path, *, split: str | None = None) -> RetrievalSe
         else:
             texts[row.key] = row.text("text")
     qrels: dict[str, dict[str, int]] = {}
-    for query, document, relevance in _qrels(folder, split, problems):
+    for row, query, document, relevance in _qrels(folder, split, problems):
         if query in texts and relevance > 0:
+            if document not in documents:
+                problems.append(row.problem(f"document {document!r} is not in the corpus: counted as never found"))
             qrels.setdefault(query, {})[document] = relevance
     queries = {key: text for key, text in texts.items() if key in qrels}
     if not documents or not queries:
@@ -100,21 +104,26 @@ def _needed(folder: Path, stem: str) -> Path:
     return path
 
 
-def _qrels(folder: Path, split: str | None, problems: list[Problem]) -> Iterator[tuple[str, str, int]]:
+def _qrels(folder: Path, split: str | None, problems: list[Problem]) -> Iterator[tuple[Row, str, str, int]]:
     rows = _tsv_rows(folder, split) if (folder / "qrels").is_dir() else scan_jsonl(_needed(folder, "qrels"), problems)
     for row in rows:
         found = row.fields
         if split is not None and found.get("split", split) != split:
             continue
         query, document = (found.get(name, found.get(beir)) for name, beir in _QREL_NAMES)
-        try:
-            relevance = int(found.get("relevance", found.get("score", "")))
-        except (TypeError, ValueError):
-            relevance = None
+        relevance = _whole(found.get("relevance", found.get("score")))
         if query is None or document is None or relevance is None:
             problems.append(row.problem("needs query_id, doc_id and a whole number as relevance"))
         else:
-            yield str(query), str(document), relevance
+            yield row, str(query), str(document), relevance
+
+
+def _whole(value: object) -> int | None:
+    """A whole number; None for anything else, such as 1.5."""
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
 
 
 _QREL_NAMES = (("query_id", "query-id"), ("doc_id", "corpus-id"))
@@ -124,6 +133,6 @@ def _tsv_rows(folder: Path, split: str | None) -> Iterator[Row]:
     path = folder / "qrels" / f"{split or 'test'}.tsv"
     if not path.exists():
         raise UsageError(f"there is no {str(path)!r}", hint="choose another --split")
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
         for number, fields in enumerate(csv.DictReader(stream, delimiter="\t"), start=2):
             yield Row(dict(fields), str(path), number)

@@ -83,5 +83,5 @@ def _pending(kb: KnowledgeBase, key: str, title: str, text: str) -> PendingDocum
 def _folder(retrieval_set: RetrievalSet) -> Path:
     digest = hashlib.sha256(KnowledgeBase("").fingerprint.encode())
     for key, (title, text) in retrieval_set.documents.items():
-        digest.update(f"\0{key}\0{title}\0{text}".encode())
+        digest.update(f"\0{key}\0{title}\0{text}".encode("utf-8", "replace"))
     return cache_folder("evals") / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"

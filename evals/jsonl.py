@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,5 +81,5 @@ def scan_jsonl(path: Path, problems: list[Problem]) -> Iterator[Row]:
                     yield Row(fields, str(path), number)
                 else:
                     problems.append(Problem(str(path), number, "not a JSON object"))
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UsageError(f"{str(path)!r} is damaged: {error}") from error

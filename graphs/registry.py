@@ -20,7 +20,16 @@ def _naive(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     return naive_rag(*args, **kwargs)
 
 
-STRATEGIES: dict[str, Callable[..., CompiledStateGraph[Any, Any, Any, Any]]] = {"naive": _naive}
+def _closed_book(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+    from .closed_book import closed_book
+
+    return closed_book(*args, **kwargs)
+
+
+STRATEGIES: dict[str, Callable[..., CompiledStateGraph[Any, Any, Any, Any]]] = {
+    "closed-book": _closed_book,
+    "naive": _naive,
+}
 """Every strategy there is: `name: function(retriever, llm, **options)`."""
 
 

@@ -16,7 +16,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .catalogue import ModelInfo, list_models, pull, show
-    from .chat import context_window, count_tokens, load_chat_model, model_errors
+    from .chat import context_window, count_tokens, limit_answer, load_chat_model, model_errors
     from .embedders import embedder_fingerprint, load_embedder
     from .llama_server import LlamaServer
     from .protocols import Embedder
@@ -39,6 +39,7 @@ __all__ = (
     "cache_folder",
     "context_window",
     "count_tokens",
+    "limit_answer",
     "embedder_fingerprint",
     "ensure_weights",
     "list_models",
@@ -56,7 +57,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "catalogue": ["ModelInfo", "list_models", "pull", "show"],
-        "chat": ["context_window", "count_tokens", "load_chat_model", "model_errors"],
+        "chat": ["context_window", "count_tokens", "limit_answer", "load_chat_model", "model_errors"],
         "embedders": ["embedder_fingerprint", "load_embedder"],
         "llama_server": ["LlamaServer"],
         "protocols": ["Embedder"],

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .local_chat import LlamaChatModel
 
-__all__ = ("context_window", "count_tokens", "load_chat_model", "model_errors")
+__all__ = ("context_window", "count_tokens", "limit_answer", "load_chat_model", "model_errors")
 
 _KEY_HINT = "most providers want an API key in their environment variable, such as OPENAI_API_KEY"
 _DEFAULT_WINDOW = 8192  # tokens: what current hosted and local models all have at least
@@ -67,6 +67,12 @@ def count_tokens(llm: object, text: str) -> int:
     if isinstance(getattr(model, "context_window", None), int) or getattr(model, "custom_get_token_ids", None):
         return int(model.get_num_tokens(text))
     return -(-len(text.encode("utf-8", "replace")) // 3)
+
+
+def limit_answer(llm: object, tokens: int) -> dict[str, int]:
+    """The call option that keeps an answer within `tokens`; nothing for a model that has none."""
+    fields = getattr(type(_unwrap(llm)), "model_fields", {})
+    return {"max_tokens": tokens} if "max_tokens" in fields else {}
 
 
 def _unwrap(llm: Any) -> Any:

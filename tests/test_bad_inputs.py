@@ -549,8 +549,8 @@ def _(cli: Cli, patch: pytest.MonkeyPatch) -> Any:
 # -- evaluation sets ---------------------------------------------------------------------------------------------------
 
 
-def _set(input: str, says: str, **files: str) -> None:
-    @case(input, says, 2)
+def _set(input: str, says: str, code: int = 2, **files: str) -> None:
+    @case(input, says, code)
     def run(cli: Cli, patch: pytest.MonkeyPatch) -> Any:
         Path("set").mkdir()
         whole = {
@@ -567,13 +567,14 @@ def _set(input: str, says: str, **files: str) -> None:
 _set("an evaluation set without judgements", "error: 'set' has no qrels.jsonl", qrels="")
 _set(
     "a line of an evaluation set that is no JSON",
-    "error: 'set/corpus.jsonl' line 2 is not JSON",
+    "set/corpus.jsonl:2: not JSON",
+    0,
     corpus='{"id": "d", "text": "x"}\n{oops',
 )
-_set("a line of an evaluation set without an id", "error: 'set/queries.jsonl' line 1: no 'id'", queries='{"text": "x"}')
+_set("a line of an evaluation set without an id", "set/queries.jsonl:1: no 'id'", queries='{"text": "x"}')
 _set(
     "a judgement that lacks a key",
-    "error: 'set/qrels.jsonl' line 1: needs query_id, doc_id and relevance",
+    "set/qrels.jsonl:1: needs query_id, doc_id and a whole number as relevance",
     qrels='{"query_id": "q"}',
 )
 command("an evaluation set that is not there", "error: there is no folder 'no-set'", 2, "eval", "retrieval", "no-set")

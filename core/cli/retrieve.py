@@ -36,13 +36,11 @@ def retrieve(
     from ..settings import load_settings
 
     settings = load_settings(kb=kb, mode=mode, top_k=top_k, tenant=tenant)
+    given = {"alpha": alpha, "fusion": fusion}  # the retriever refuses them where they mean nothing
+    options = settings.retriever_options() | {name: value for name, value in given.items() if value is not None}
     retriever = KnowledgeBase.open(settings.kb).retriever(
-        mode=settings.mode,
-        top_k=settings.top_k,
-        alpha=alpha,
-        fusion=fusion,  # type: ignore[arg-type]  # checked by the retriever, which lists what there is
+        **options,
         filters=MetadataFilters(filters=[parse_filter(text) for text in filters]) if filters else None,
-        tenant=settings.tenant,
         collection=source,
     )
     results = retriever.retrieve(query)

@@ -50,8 +50,9 @@ def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = No
 
     with download_progress("fetching the chat model") as fetching:
         llm = load_chat_model(settings.llm, progress=fetching)
-    retriever = kb.retriever(mode=settings.mode, top_k=settings.top_k, tenant=settings.tenant)
-    return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer)
+    retriever = kb.retriever(**settings.retriever_options())
+    options = settings.strategy_options(settings.strategy)
+    return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer, **options)
 
 
 def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:

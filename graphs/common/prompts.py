@@ -8,14 +8,17 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from ...errors import UsageError
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ("render_prompt",)
+__all__ = ("prompt_name", "render_prompt")
 
 _ROLES = {"system": SystemMessage, "user": HumanMessage}
 _MARK = re.compile(r"^--- (system|user)$\n?", re.MULTILINE)
@@ -30,19 +33,49 @@ def _environment() -> Environment:
 
 
 @cache
-def _source(package: str, name: str) -> list[tuple[str, str]]:
-    text = files(package).joinpath("prompts", f"{name}.jinja").read_text(encoding="utf-8")
+def _source(package: str, name: str | Path) -> list[tuple[str, str]]:
+    if isinstance(name, Path):
+        try:
+            text = name.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the prompt {str(name)!r}: {error}") from error
+    else:
+        text = files(package).joinpath("prompts", f"{name}.jinja").read_text(encoding="utf-8")
     parts = _MARK.split(text)[1:]
+    if not parts:
+        hint = "each stands under a line '--- system' or '--- user'"
+        raise UsageError(f"the prompt {str(name)!r} has no message", hint=hint)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
-def render_prompt(package: str, name: str, **variables: Any) -> list[BaseMessage]:
-    """The messages of `prompts/NAME.jinja` in `package`. Raises `jinja2.UndefinedError` for a missing variable.
+def prompt_name(package: str, given: str) -> str | Path:
+    """What a setting means: the name of a prompt in `package`, else a path. `UsageError` where it is neither."""
+    if files(package).joinpath("prompts", f"{given}.jinja").is_file():
+        return given
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path
+    known = sorted(each.name.removesuffix(".jinja") for each in files(package).joinpath("prompts").iterdir())
+    raise UsageError(f"there is no prompt {given!r}", hint=f"use {', '.join(known)}, or the path of a .jinja file")
+
+
+def render_prompt(package: str, name: str | Path, **variables: Any) -> list[BaseMessage]:
+    """The messages of `prompts/NAME.jinja` in `package`, or of the file at a path.
+
+    Raises `jinja2.UndefinedError` for a missing variable (`UsageError` in a file of the user's own).
 
     The file is split into messages before it is rendered, so no passage can open a message of its own.
     """
+    from jinja2 import TemplateError
+
     environment = _environment()
-    return [
-        _ROLES[role](environment.from_string(template).render(**variables).strip())
-        for role, template in _source(package, name)
-    ]
+    try:
+        return [
+            _ROLES[role](environment.from_string(template).render(**variables).strip())
+            for role, template in _source(package, name)
+        ]
+    except TemplateError as error:
+        if not isinstance(name, Path):
+            raise
+        known = ", ".join(variables)
+        raise UsageError(f"the prompt {str(name)!r} is wrong: {error}", hint=f"variables: {known}") from error

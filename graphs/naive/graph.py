@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.graph import END, START, StateGraph
 
 from ...types import Budget
+from ..common.prompts import prompt_name
 from ..common.state import StrategyInput, StrategyOutput, begin
 from ..common.support import OverlapCritic, SupportCritic
 from .nodes import NaiveNodes
@@ -29,6 +30,7 @@ def naive_rag(
     critic: SupportCritic | None = None,
     budget: Budget | None = None,
     max_answer_tokens: int = 256,
+    prompt: str = "read",
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Retrieve, rerank where a reranker is given, read, cite.
@@ -48,6 +50,8 @@ def naive_rag(
         critic: judges which passage supports a sentence; default `OverlapCritic`.
         budget: `tokens` bounds the prompt and answer together; passages that do not fit are left out whole.
         max_answer_tokens: room kept for the answer.
+        prompt: `read` (short sentences), `short` (the bare answer), or the path of a Jinja file with the variables
+            `passages` (each with number, context, text) and `question`.
         checkpointer: LangGraph checkpointer, for threads.
 
     Example:
@@ -62,6 +66,7 @@ def naive_rag(
         critic=critic or OverlapCritic(),
         budget=budget or Budget(),
         max_answer_tokens=max_answer_tokens,
+        prompt=prompt_name(__package__ or "", prompt),
     )
     graph = StateGraph(NaiveState, input_schema=StrategyInput, output_schema=StrategyOutput)
     graph.add_node("begin", begin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
@@ -14,7 +15,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
-from ...models import context_window, count_tokens
+from ...models import context_window, count_tokens, limit_answer
 from ...retrieval.documents import to_document, to_node
 from ...types import Budget, Step
 from ..common.packing import Packed, pack_passages, prompt_passages
@@ -39,6 +40,7 @@ class NaiveNodes:
     critic: SupportCritic
     budget: Budget
     max_answer_tokens: int
+    prompt: str | Path
 
     @property
     def retrieve(self) -> Any:
@@ -103,7 +105,13 @@ class NaiveNodes:
             if packed.taken:
                 write = get_stream_writer()
                 for sentence in read(
-                    self.llm, packed.messages, state["asked"], packed.taken, self.critic, reading, **self._call()
+                    self.llm,
+                    packed.messages,
+                    state["asked"],
+                    packed.taken,
+                    self.critic,
+                    reading,
+                    **limit_answer(self.llm, self.max_answer_tokens),
                 ):
                     _stream(write, sentence)
             self._tell_read(step, packed, reading)
@@ -116,20 +124,22 @@ class NaiveNodes:
             if packed.taken:
                 write = get_stream_writer()
                 async for sentence in aread(
-                    self.llm, packed.messages, state["asked"], packed.taken, self.critic, reading, **self._call()
+                    self.llm,
+                    packed.messages,
+                    state["asked"],
+                    packed.taken,
+                    self.critic,
+                    reading,
+                    **limit_answer(self.llm, self.max_answer_tokens),
                 ):
                     _stream(write, sentence)
             self._tell_read(step, packed, reading)
         return self._read_update(state, packed, reading, step)
 
-    def _call(self) -> dict[str, Any]:
-        fields = getattr(type(self.llm), "model_fields", {})
-        return {"max_tokens": self.max_answer_tokens} if "max_tokens" in fields else {}
-
     def _pack(self, state: NaiveState) -> Packed:
         def render(documents: list[Document]) -> list[BaseMessage]:
             passages = prompt_passages(documents)
-            return render_prompt(__package__ or "", "read", passages=passages, question=state["asked"])
+            return render_prompt(__package__ or "", self.prompt, passages=passages, question=state["asked"])
 
         limit = min(context_window(self.llm), self.budget.tokens) - self.max_answer_tokens
         return pack_passages(state["documents"], render, lambda text: count_tokens(self.llm, text), limit)

@@ -1,0 +1,252 @@
+"""`ragloom eval answers`."""
+
+from __future__ import annotations
+
+import hashlib
+import json as jsonlib
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from .eval_output import progress_bar, tell_problems
+from .output import JsonOption, KbOption, console, download_progress, emit, note
+
+if TYPE_CHECKING:
+    from llama_index.core.base.base_retriever import BaseRetriever
+
+    from ..evals.answer_sets import AnswerSet
+    from ..evals.answers import Progress
+    from ..evals.records import Summary
+    from ..evals.stress import Stress
+    from ..evals.systems import System
+    from ..settings import Settings
+
+__all__ = ("answers",)
+
+
+def answers(
+    sets: Annotated[list[Path], typer.Argument(help="Folders with questions and passages; or question files (--kb).")],
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Strategies, also module:function (repeatable, or with commas).")
+    ] = None,
+    llm: Annotated[str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, gguf:PATH, openai:NAME.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions of each set.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of questions, the bootstrap and the stress.")] = 0,
+    part: Annotated[str | None, typer.Option(help="Only the dev or the test half of the questions.")] = None,
+    kb: KbOption = None,
+    mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to read.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="Reader prompt: read, short, or a .jinja file.")] = None,
+    baselines: Annotated[bool, typer.Option(help="Add the rows closed-book and naive.")] = True,
+    critic: Annotated[str, typer.Option(help="Judge of `support`: overlap or embedding.")] = "overlap",
+    drop_gold: Annotated[float, typer.Option(min=0, max=1, help="Share of questions without gold passages.")] = 0,
+    irrelevant: Annotated[float, typer.Option(min=0, max=1, help="Share of passages from other questions.")] = 0,
+    counterfactual: Annotated[float, typer.Option(min=0, max=1, help="Share of questions with false passages.")] = 0,
+    shuffle: Annotated[bool, typer.Option("--shuffle", help="Passages in random order.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Questions at a time (1; 4 for hosted models).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in the cache).")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what is done; outputs stay cached.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask the failed questions again.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    previous: Annotated[Path | None, typer.Option(help="Folder of an earlier run, to compare in the report.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Score strategies on answer sets, with 95 % bootstrap intervals; --json prints a line per set and strategy.
+
+    Every record is kept as it is done: the same command goes on where an interrupted run was.
+    """
+    from ..evals.answer_sets import load_answer_set
+    from ..evals.answers import evaluate_answers
+    from ..evals.stress import Stress
+    from ..evals.systems import BASELINES, System
+    from ..models import load_chat_model
+    from ..settings import load_settings
+
+    settings = load_settings(llm=llm, kb=kb, mode=mode, top_k=top_k, prompt=prompt)
+    if critic not in ("overlap", "embedding"):
+        raise UsageError(f"unknown critic {critic!r}", hint="use overlap or embedding")
+    wanted = [name for item in strategy or ["naive"] for name in item.split(",") if name]
+    wanted = ["naive" if name == "auto" else name for name in wanted]
+    names = list(dict.fromkeys([*BASELINES, *wanted] if baselines else wanted))
+    systems = [System(name, {} if ":" in name else settings.strategy_options(name)) for name in names]
+    loaded = [load_answer_set(folder) for folder in sets]
+    tell_problems(loaded)
+    chosen = [(each.part(part) if part else each).limited(limit, seed=seed) for each in loaded]
+    empty = [each.name for each in chosen if not each.questions]
+    if empty:
+        raise UsageError(f"{empty[0]!r} has no question in part {part!r}")
+    _no_double_names(chosen)
+    stress = Stress(drop_gold, irrelevant, shuffle, counterfactual, seed=seed)
+    with download_progress("fetching the chat model") as fetching:
+        model = load_chat_model(settings.llm, progress=fetching)
+    told = {
+        "retrieval": settings.retriever_options(),
+        "kb": str(Path(settings.kb).resolve()) if kb else None,
+        "critic": critic,
+        "stress": repr(stress) if stress != Stress(seed=seed) else None,
+    }
+    folder = out or _default_folder(chosen, systems, settings.llm, seed, told)
+    if fresh:
+        _clear(folder)
+    extra = {"command": _command(), "created": time.strftime("%Y-%m-%d %H:%M"), "versions": _versions()}
+    extra["problems"] = [str(problem) for each in loaded for problem in each.problems][:100]
+    with progress_bar() as bar:
+
+        def tell(done: Progress) -> None:
+            failed = f", {done.failed} failed" if done.failed else ""
+            bar.show(f"{done.set} {done.strategy}{failed}", done.done, done.total)
+
+        summaries = evaluate_answers(
+            chosen,
+            systems,
+            model,
+            retriever=lambda each: _retriever(each, settings, kb, stress, bar),
+            folder=folder,
+            llm_name=_short_name(settings.llm),
+            settings={**told, **extra},
+            baseline="naive" if "naive" in names else None,
+            critic=_critic(critic),
+            seed=seed,
+            workers=workers or (1 if settings.llm.startswith(("bundled:", "gguf:")) else 4),
+            retry_failed=retry_failed,
+            progress=tell,
+        )
+    for summary in summaries:
+        if json:
+            emit(summary)
+    if not json:
+        _show(summaries)
+    _tell_weaknesses(summaries)
+    note(f"run kept in {folder}")
+    if report:
+        from ..evals.report import write_report
+
+        note(f"report written to {write_report(folder, report, previous=previous)}")
+
+
+def _no_double_names(sets: list[AnswerSet]) -> None:
+    names = [each.name for each in sets]
+    double = [name for name in names if names.count(name) > 1]
+    if double:
+        raise UsageError(f"two sets are called {double[0]!r}", hint="rename one folder, or evaluate them one by one")
+
+
+def _retriever(answer_set: AnswerSet, settings: Settings, kb: str | None, stress: Stress, bar: Any) -> BaseRetriever:
+    """Over the set's own corpus, indexed once in the cache, or over the user's knowledge base."""
+    from ..evals.indexing import index_set
+    from ..evals.stress import StressedRetriever
+    from ..retrieval import KnowledgeBase
+
+    if kb:
+        opened = KnowledgeBase.open(settings.kb, embedder=settings.embedder)
+    elif answer_set.documents:
+        found = answer_set.retrieval_set()
+        opened, _ = index_set(found, progress=lambda done, all_: bar.show(f"indexing {found.name}", done, all_))
+    else:
+        raise UsageError(f"{answer_set.name!r} has no passages", hint="name the knowledge base to ask with --kb")
+    retriever: Any = opened.retriever(**settings.retriever_options())
+    return retriever if stress == type(stress)(seed=stress.seed) else StressedRetriever(retriever, stress, answer_set)
+
+
+def _critic(name: str) -> Any:
+    if name == "overlap":
+        return None
+    from ..evals.embedding_critic import EmbeddingCritic
+    from ..models import load_embedder
+
+    return EmbeddingCritic(load_embedder("bundled:minilm"))
+
+
+def _default_folder(sets: list[AnswerSet], systems: list[System], llm: str, seed: int, told: dict[str, Any]) -> Path:
+    from ..models import cache_folder
+
+    parts = [each.fingerprint() for each in sets] + [f"{each.name} {each.options}" for each in systems]
+    key = jsonlib.dumps([parts, llm, seed, told], sort_keys=True, default=str)
+    return cache_folder("runs") / hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+def _clear(folder: Path) -> None:
+    """Removes a run's files, and only those."""
+    for name in ("run.json", "records.jsonl", "timings.jsonl", "summary.json", "partial.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _short_name(llm: str) -> str:
+    """A file's name is enough in a table; where it lies is nobody's business."""
+    return f"gguf:{Path(llm.removeprefix('gguf:')).name}" if llm.startswith("gguf:") else llm
+
+
+def _command() -> str:
+    return " ".join(["ragloom", *(_short_name(word) for word in sys.argv[1:])])
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("ragloom", "langgraph", "langchain-core", "lancedb", "torch")}
+
+
+_TABLES = (
+    {"em": "EM", "f1": "F1", "contains": "contains"},
+    {"rouge_l": "ROUGE-L", "bleu": "BLEU", "support": "support"},
+    {"gold_retrieved": "gold found", "citation_precision": "cited right", "citation_recall": "gold cited"},
+)
+"""Three metrics with their intervals fit 80 columns."""
+
+
+def _show(summaries: list[Summary]) -> None:
+    from rich.table import Table
+
+    for columns in _TABLES:
+        shown = Table("set", "strategy", "n", *columns.values(), box=None, pad_edge=False)
+        for row in summaries:
+            shown.add_row(row["set"], row["strategy"], str(row["n"]), *(_cell(row, name) for name in columns))
+        console().print(shown)
+        console().print()
+    cost = Table("set", "strategy", "abstained", "rightly", box=None, pad_edge=False)
+    for name in ("calls", "tokens", "p50 s", "p95 s", "failed"):
+        cost.add_column(name, justify="right")
+    for row in summaries:
+        numbers = (f"{row['calls']:.1f}", f"{row['tokens_in'] + row['tokens_out']:.0f}", f"{row['p50_s']:.1f}")
+        right = "-" if row["abstain_accuracy"] is None else f"{row['abstain_accuracy']:.2f}"
+        cost.add_row(
+            row["set"],
+            row["strategy"],
+            f"{row['abstained']:.2f}",
+            right,
+            *numbers,
+            f"{row['p95_s']:.1f}",
+            str(row["failed"]),
+        )
+    console().print(cost)
+    console().print()
+    for row in summaries:
+        found = row["versus_baseline"].get("f1")
+        if found:
+            clear = "" if found["low"] > 0 or found["high"] < 0 else " (not told apart from 0)"
+            interval = f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+            console().print(f"{row['set']}: F1 of {row['strategy']} minus {row['baseline']}: {interval}{clear}")
+
+
+def _cell(row: Any, name: str) -> str:
+    if row[name] is None:
+        return "-"
+    low, high = row["ci95"][name]
+    return f"{row[name]:.3f} {low:.2f}–{high:.2f}"
+
+
+def _tell_weaknesses(summaries: list[Summary]) -> None:
+    from ..evals.scoring import missing_metrics
+
+    small = sorted({row["set"] for row in summaries if row["n"] < 200})
+    if small:
+        note(f"fewer than 200 questions, so intervals are wide: {', '.join(small)}")
+    for row in summaries:
+        if row["failed"]:
+            note(f"{row['set']} {row['strategy']}: {row['failed']} of {row['n']} failed; they count as 0")
+    if missing := missing_metrics():
+        note(f"not measured: {', '.join(missing)} (pip install 'ragloom[evals]')")

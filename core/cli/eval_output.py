@@ -1,0 +1,47 @@
+"""What the `ragloom eval` commands share: a progress bar over records, and the problems of sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .output import console, note
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ("ProgressBar", "progress_bar", "tell_problems")
+
+MOST_PROBLEMS = 10
+
+
+class ProgressBar:
+    """One bar whose text and length change as the work goes on."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar = bar
+        self.task = bar.add_task("", total=None)
+
+    def show(self, text: str, done: int, total: int | None) -> None:
+        """What is being done, and how far it is."""
+        self.bar.update(self.task, description=text, completed=done, total=total)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressBar]:
+    """A bar on stderr with the count and the remaining time."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        yield ProgressBar(bar)
+
+
+def tell_problems(sets: Iterable[Any]) -> None:
+    """What was left out of the sets, with file and line, on stderr."""
+    for each in sets:
+        for problem in each.problems[:MOST_PROBLEMS]:
+            note(str(problem))
+        if len(each.problems) > MOST_PROBLEMS:
+            note(f"{each.name}: {len(each.problems) - MOST_PROBLEMS} more problems")

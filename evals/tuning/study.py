@@ -1,0 +1,147 @@
+"""The trials of one tuning, kept in the cache: a tuning that was cut off goes on where it was.
+
+Optuna (Akiba et al. 2019) suggests and keeps them: its tree-structured Parzen estimator (Bergstra et al. 2011), seeded,
+over ranking and alpha, one chunking after another, since a chunking costs minutes and a ranking milliseconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import MissingExtraError, StoreError
+from ...retrieval.chunkers import ChunkSettings
+from .choose import PerQuery
+from .space import ALPHA_STEP, KINDS, Candidate, candidate_of, chunking_name
+
+if TYPE_CHECKING:
+    import optuna
+
+__all__ = ("Study",)
+
+_ANCHORS = (("default", 0.6), ("relative", 0.6), ("rank", 0.5), ("relative", 0.0), ("relative", 1.0))
+"""Tried under every chunking before anything is suggested: the default, both fusions, each ranking alone."""
+
+
+class Study:
+    """The trials over these chunkings; `path` is the file that keeps them."""
+
+    def __init__(self, path: Path, chunkings: Sequence[ChunkSettings], *, seed: int) -> None:
+        self.path, self.seed = path, seed
+        self.chunkings = {chunking_name(each): each for each in chunkings}
+        self.trials: dict[Candidate, PerQuery] = {}
+        """Every candidate that was scored, in the order of trials."""
+        self._study: Any = None
+
+    @contextmanager
+    def open(self) -> Iterator[Study]:
+        """Locks the file and takes up the trials that it holds; a file that is damaged is put aside."""
+        try:
+            import optuna
+        except ImportError as error:
+            raise MissingExtraError("ragloom tune", "evals") from error
+        from filelock import FileLock, Timeout
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path.with_suffix(".lock"), timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreError("another process tunes on the same sets", hint="wait for it, or use --seed") from error
+        try:
+            try:
+                self._load()
+            except (ValueError, KeyError, TypeError, AssertionError):
+                self.path.replace(self.path.with_suffix(".damaged"))
+                self._load()
+            yield self
+        finally:
+            lock.release()
+
+    def _load(self) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        # The symbolic link of the usual lock outlives a killed process; ours above is the operating system's.
+        backend = JournalFileBackend(str(self.path), lock_obj=JournalFileOpenLock(f"{self.path}.journal"))
+        storage = optuna.storages.JournalStorage(backend)
+        self._study = optuna.create_study(
+            storage=storage, study_name="retrieval", direction="maximize", load_if_exists=True
+        )
+        self.trials = {}
+        for trial in self._study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+            self.trials.setdefault(candidate_of(trial.user_attrs["settings"]), trial.user_attrs["per_query"])
+
+    def finished(self, chunking: ChunkSettings, trials: int) -> bool:
+        """Whether as many trials were made under the chunking already."""
+        return self._done(chunking) >= trials
+
+    def _done(self, chunking: ChunkSettings) -> int:
+        return int(self._study.user_attrs.get(f"done {chunking_name(chunking)}", 0))
+
+    def run(
+        self,
+        chunking: ChunkSettings,
+        first: Sequence[Candidate],
+        score: Callable[[Candidate], PerQuery],
+        *,
+        trials: int,
+        after_each: Callable[[int], None],
+    ) -> None:
+        """Trials under one chunking, `first` before all others. `after_each` gets how many are done, and may raise."""
+        import optuna
+
+        name = chunking_name(chunking)
+        anchors = [*((each.kind, each.alpha) for each in first), *_ANCHORS]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            sampler = optuna.samplers.TPESampler(seed=self.seed)
+            self._study.sampler = optuna.samplers.PartialFixedSampler({"chunking": name}, sampler)
+        for number in range(self._done(chunking), trials):
+            fixed = anchors[number] if number < len(anchors) else None
+            if fixed:
+                alpha = {} if fixed[0] == "default" else {"alpha": fixed[1]}
+                self._study.enqueue_trial({"chunking": name, "kind": fixed[0], **alpha})
+            trial = self._study.ask()
+            candidate = self._candidate(trial, chunking, fixed)
+            found = self.trials.get(candidate)
+            if found is None:
+                found = score(candidate)
+                self.trials[candidate] = found
+            trial.set_user_attr("settings", candidate.settings())
+            trial.set_user_attr("per_query", dict(found))
+            self._study.tell(trial, sum(found.values()) / len(found))
+            self._study.set_user_attr(f"done {name}", number + 1)
+            after_each(number + 1)
+
+    def _candidate(self, trial: optuna.Trial, chunking: ChunkSettings, fixed: tuple[str, float] | None) -> Candidate:
+        trial.suggest_categorical("chunking", list(self.chunkings))
+        kind = trial.suggest_categorical("kind", KINDS)
+        if kind == "default":
+            return Candidate(chunking)
+        raw = trial.suggest_float("alpha", 0.0, 1.0)
+        return Candidate(chunking, kind, fixed[1] if fixed else round(raw / ALPHA_STEP) * ALPHA_STEP)
+
+    def importance(self) -> dict[str, float]:
+        """How much of the differences between trials chunking and kind of ranking explain (PED-ANOVA, Watanabe et al.
+        2023). Empty where optuna cannot tell: too few trials, or all alike.
+        """
+        import optuna
+
+        several = len({each.chunking for each in self.trials}) > 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                told = optuna.importance.get_param_importances(
+                    self._study,
+                    evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                    params=["chunking", "kind"] if several else ["kind"],
+                )
+            except (ValueError, RuntimeError, ZeroDivisionError):
+                return {}
+        found = {name: round(float(value), 3) for name, value in told.items()}
+        return found if all(value == value for value in found.values()) else {}

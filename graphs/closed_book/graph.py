@@ -1,0 +1,50 @@
+"""`closed_book`: the model alone, the floor under every table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph.graph import END, START, StateGraph
+
+from ..common.state import StrategyInput, StrategyOutput, begin
+from .nodes import ClosedBookNodes
+from .state import ClosedBookState
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langgraph.graph.state import CompiledStateGraph
+    from llama_index.core.base.base_retriever import BaseRetriever
+
+__all__ = ("closed_book",)
+
+
+def closed_book(
+    retriever: BaseRetriever | None,
+    llm: BaseChatModel,
+    *,
+    max_answer_tokens: int = 256,
+    checkpointer: Any = None,
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Asks the model without any document.
+
+    Idea: what the model knows by itself (the "closed-book" setting of Roberts et al. 2020, arXiv 2002.08910). A
+    strategy that is not better than this row pays nothing on the documents at hand. Answers carry no citations and
+    nothing is checked, so it is for measuring, not for users.
+
+    Requires: any chat model. The retriever is taken, like by every strategy, and not used.
+    State: see `ClosedBookState`. Cost: 1 call of the language model.
+    Good for: the floor of an evaluation.
+
+    Example:
+        >>> graph = closed_book(None, load_chat_model("bundled:smollm2"))  # doctest: +SKIP
+        >>> graph.invoke({"question": "What is the capital of France?"})["answer"]  # doctest: +SKIP
+        'The capital of France is Paris.'
+    """
+    nodes = ClosedBookNodes(llm=llm, max_answer_tokens=max_answer_tokens)
+    graph = StateGraph(ClosedBookState, input_schema=StrategyInput, output_schema=StrategyOutput)
+    graph.add_node("begin", begin)
+    graph.add_node("answer", nodes.answer)
+    graph.add_edge(START, "begin")
+    graph.add_edge("begin", "answer")
+    graph.add_edge("answer", END)
+    return graph.compile(checkpointer=checkpointer, name="closed-book")
