@@ -1,10 +1,10 @@
 """How the `default` mode was chosen: fusions and feedback compared on judged sets, over the same two rankings.
 
 Rankings are ragloom's own: the first 200 chunks by BM25 and by cosine, fused by `ragloom.retrieval.fusion`; documents
-score as their best chunk. Weak feedback (`ragloom.retrieval.feedback`) reorders what was found. The other feedback
-variants search a second time: Rocchio moves the query's vector towards the first passages (weighted by their score),
-RM3 adds their 20 most telling words to the query. Of each set at most 300 queries, chosen by hash; of SciFact the
-training half, since the other half is for measuring.
+score as their best chunk. Weak feedback (`ragloom.retrieval.feedback`) reorders what was found, with nearest neighbours
+(score regularisation) or without. The other feedback variants search a second time: Rocchio moves the query's vector
+towards the first passages (weighted by their score), RM3 adds their 20 most telling words to the query. Of each set at
+most 300 queries, chosen by hash; of SciFact the training half, since the other half is for measuring.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from ragloom.retrieval.fusion import reciprocal_rank_fusion, relative_score_fusi
 
 SETS = "cacm,cisi,npl,scifact:train,nq_gold,squad,hotpotqa_100,qqp_pairs"
 LIMIT = 300
-WEAK = ((0.2, 0.0), (0.3, 0.0), (0.2, 0.1), (0.2, 0.2), (0.2, 0.3))
+WEAK = ((0.1, 0.0), (0.2, 0.0), (0.3, 0.0), (0.2, 0.1), (0.2, 0.2), (0.2, 0.3))
+"""Weights of the centroid, and of the nearest neighbours."""
 POOL, ALPHAS, BEST = 200, (0.5, 0.6, 0.7), 0.6
 ROCCHIO = ((3, 0.3), (3, 0.6), (5, 0.4), (5, 0.8), (10, 0.5))
 RM3 = ((3, 0.3), (5, 0.3), (10, 0.3))
@@ -103,9 +104,25 @@ def trusted(found: Searches, at: int, passages: int) -> tuple[list[int], np.ndar
 
 
 def weak(found: Searches, at: int, centroid: float, neighbours: float) -> Ranking:
-    """What `default` does: fusion, then weak feedback; here with the weights given."""
+    """Fusion, then the weak feedback of `default`, here with the weight given; then score regularisation."""
     fused = by_maximum(found.lexical[at], found.dense[at])
-    return feedback(found.snapshot, fused, centroid_weight=centroid, neighbour_weight=neighbours)
+    return regularised(found, feedback(found.snapshot, fused, weight=centroid), neighbours)
+
+
+def regularised(found: Searches, ranking: Ranking, weight: float) -> Ranking:
+    """Scores pulled towards those of the ten nearest passages (score regularisation, Diaz, CIKM 2005)."""
+    rows = list(ranking)[:POOL]
+    if not weight or len(rows) < 2:
+        return ranking
+    matrix = found.matrix[[found.row_at[row] for row in rows]]
+    score = np.array([ranking[row] for row in rows])
+    near = np.clip(matrix @ matrix.T, 0.0, None) ** 4  # a neighbour counts little unless it is near
+    np.fill_diagonal(near, 0.0)
+    count = min(10, len(rows) - 1)
+    near[near < np.partition(near, -count, axis=1)[:, [-count]]] = 0.0
+    around = (near @ score) / (near.sum(axis=1) + 1e-9)
+    mixed = (1 - weight) * score + weight * around * (score.max() / max(around.max(), 1e-9))
+    return {rows[index]: float(mixed[index]) for index in np.argsort(-mixed, kind="stable")}
 
 
 def rocchio(found: Searches, at: int, passages: int, beta: float) -> Ranking:
@@ -149,8 +166,9 @@ def variants() -> dict[str, Callable[[Searches, int], Ranking]]:
         )
     named[f"scores by range, alpha {BEST}"] = lambda found, at: by_range(found.lexical[at], found.dense[at])
     for centroid, neighbours in WEAK:
-        named[f"{BEST} and weak feedback, centroid {centroid}, neighbours {neighbours}"] = (
-            lambda found, at, c=centroid, n=neighbours: weak(found, at, c, n)
+        extra = f", neighbours {neighbours}" if neighbours else ""
+        named[f"{BEST} and weak feedback {centroid}{extra}"] = lambda found, at, c=centroid, n=neighbours: weak(
+            found, at, c, n
         )
     for passages, beta in ROCCHIO:
         named[f"{BEST} and Rocchio, {passages} passages, beta {beta}"] = lambda found, at, p=passages, b=beta: rocchio(

@@ -25,6 +25,8 @@ RUNS = {
     "memory": ["memory.py"],
     "fusion_study": ["fusion_study.py"],
     "reading": ["reading.py"],
+    "harness": ["harness.py"],
+    "answers": ["answers.py"],
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,13 +100,16 @@ def _reader(in_use: dict[str, Any]) -> Reader:
 
 
 def _teller(bar: Any, minutes: float) -> Any:
-    import time
-
+    """A bar; where stderr is no terminal, a line whenever something else begins."""
     end = time.monotonic() + minutes * 60
+    last = [""]
 
     def tell(text: str, done: int, total: int | None) -> None:
         left = max(0.0, end - time.monotonic()) / 60
         bar.show(f"{left:.1f} min left: {text}", done, total)
+        if text != last[0] and not sys.stderr.isatty():
+            note(f"{left:.1f} min left: {text}")
+        last[0] = text
 
     return tell
 
@@ -115,17 +120,17 @@ def _write(path: Path, tuned: Tuned) -> None:
 
     scope: tuple[str, ...] = ()
     comments = []
-    if tuned.retrieval and tuned.retrieval.chosen != tuned.retrieval.baseline:
+    if tuned.retrieval and tuned.retrieval.adopted != tuned.retrieval.baseline:
         scope += TUNED[:6]
         comments.append(_gain(tuned.retrieval))
-    if tuned.answers and tuned.answers.chosen != tuned.answers.baseline:
+    if tuned.answers and tuned.answers.adopted != tuned.answers.baseline:
         scope += TUNED[6:]
         comments.append(_gain(tuned.answers))
     if not scope or not write_settings(path, tuned.settings(), scope=scope, comment="; ".join(comments)):
         note(f"{path}: nothing to change")
         return
     note(f"settings written to {path}")
-    if tuned.retrieval and tuned.retrieval.chosen.chunking != tuned.retrieval.baseline.chunking:
+    if tuned.retrieval and tuned.retrieval.adopted.chunking != tuned.retrieval.baseline.chunking:
         note("documents must be cut anew: run ragloom ingest on them again")
 
 

@@ -34,8 +34,8 @@ RESAMPLES = 2000
 FEWEST = 10
 """Questions below which nothing is chosen: a resample of fewer knows too little."""
 _LEAST_SPREAD = 0.25
-"""A standard error below this share of the median one is taken as that share. A candidate that differs from the baseline
-on two questions by luck would otherwise seem sure."""
+"""A standard error below this share of the median one is taken as that share: a candidate that differs from the
+baseline on two questions, by luck, would otherwise seem sure."""
 
 PerQuery = Mapping[str, float]
 """Question id to the metric's value."""

@@ -11,7 +11,7 @@ Tell = Callable[[str, int, int | None], None]
 """Gets what is being done, how far it is, and out of how much (None: not known)."""
 
 
-class OutOfTime(Exception):  # noqa: N818  # no error: it ends a stage, and what was found so far counts
+class OutOfTime(Exception):  # no error: it ends a stage, and what was found so far counts
     """The minutes are over."""
 
 

@@ -82,6 +82,12 @@ class Outcome:
         """What the others are compared with."""
         return next(iter(self.dev))
 
+    @property
+    def adopted(self) -> Any:
+        """What the settings should say: the chosen one, unless it is clearly worse on unseen questions."""
+        worse = self.test is not None and self.test.difference["high"] < 0
+        return self.baseline if worse else self.chosen
+
     def best_by_family(self) -> dict[str, list[Row]]:
         """The best row of every chunking and of every kind of ranking."""
         families: dict[str, dict[str, Row]] = {"chunking": {}, "ranking": {}}
@@ -114,7 +120,7 @@ class Outcome:
         if found["low"] > 0:
             return told + f"On unseen questions it is better too: {shown}."
         if found["high"] < 0:
-            return told + f"On unseen questions it is worse: {shown}. Do not use it."
+            return told + f"On unseen questions it is worse: {shown}. It is not used."
         side = "above" if found["mean"] > 0 else "below" if found["mean"] < 0 else "at"
         return told + f"On unseen questions it is {side} {base}, but not told apart from it: {shown}."
 
@@ -157,13 +163,13 @@ class Tuned:
 
     def settings(self) -> dict[str, Any]:
         """What `ragloom.toml` has to say to make it so."""
-        wanted: dict[str, Any] = self.retrieval.chosen.settings() if self.retrieval else {}
-        return wanted | (self.answers.chosen.settings() if self.answers else {})
+        wanted: dict[str, Any] = self.retrieval.adopted.settings() if self.retrieval else {}
+        return wanted | (self.answers.adopted.settings() if self.answers else {})
 
     @property
     def changed(self) -> bool:
-        """Whether anything but the baseline was chosen."""
-        return any(each and each.chosen != each.baseline for each in (self.retrieval, self.answers))
+        """Whether anything but the baseline was adopted."""
+        return any(each and each.adopted != each.baseline for each in (self.retrieval, self.answers))
 
     def to_dict(self) -> dict[str, Any]:
         """As `ragloom tune --json` prints it."""

@@ -11,8 +11,8 @@ from ...errors import UsageError
 from ...retrieval.chunkers import ChunkSettings
 from ...retrieval.knowledge_base import KnowledgeBase
 from ..datasets import RetrievalSet
-from .chunk_cost import SAME, ChunkSample, sample_chunks
 from .choose import PerQuery
+from .chunk_cost import SAME, ChunkSample, sample_chunks
 from .clock import Clock, OutOfTime, Tell
 from .rankings import QueryVectors, Rankings, tuning_base
 from .space import CHUNKINGS, Candidate, chunking_name
@@ -118,8 +118,9 @@ def search_retrieval(
     """
     stage = Searched()
     meter = _Meter(bench, test_size)
+    order = list(dict.fromkeys([baseline.chunking, *CHUNKINGS]))
     try:
-        for chunking in dict.fromkeys([baseline.chunking, *CHUNKINGS]):
+        for chunking in order:
             name = chunking_name(chunking)
             first = chunking == baseline.chunking
             if study.finished(chunking, trials):
@@ -150,7 +151,9 @@ def search_retrieval(
             share = bench.indexed(baseline.chunking)
             hint = f"{share:.0%} of the documents are indexed and kept: give it more --minutes and it goes on there"
             raise UsageError("the time was over before the first configuration was measured", hint=hint) from None
-        stage.skipped.setdefault(name, "the time was over while it was tried")
+        stage.skipped[name] = "the time was over while it was tried"
+        rest = order[order.index(chunking) + 1 :]
+        stage.skipped |= {chunking_name(each): "the time was over" for each in rest}
     except KeyboardInterrupt:
         if baseline not in study.trials:
             raise

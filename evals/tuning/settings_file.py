@@ -1,4 +1,4 @@
-"""Writing what was chosen into a `ragloom.toml`: other settings, comments and order stay; the file as it was is kept."""
+"""Writing what was chosen into a `ragloom.toml`: other settings, comments and order stay."""
 
 from __future__ import annotations
 

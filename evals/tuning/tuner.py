@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ... import __version__
 from ...models import cache_folder
 from ..answer_sets import share_of
 from .answer_stage import Answered, Asked, Asker, Reader, search_readers
@@ -99,7 +100,7 @@ def tune(
     tuned.interrupted = stage.interrupted
     _measure_retrieval(tuned, unseen, metric, tell)
     if with_answers and llm is not None and not tuned.interrupted:
-        chosen = tuned.retrieval.chosen
+        chosen = tuned.retrieval.adopted
         tuned.llm = llm_name
 
         def asker(candidate: Candidate) -> Asker:
@@ -131,7 +132,8 @@ def _sizes(sets: Sequence[TuningSet], dev: Sequence[Any], test: Sequence[Any]) -
 
 def _study_file(bench: Bench, metric: str, chunkings: Sequence[Any], seed: int) -> Path:
     """Named by all that a trial's value depends on."""
-    digest = hashlib.sha256(f"2 {metric} {seed} {[chunking_name(each) for each in chunkings]}".encode())
+    told = f"{__version__} {metric} {seed} {[chunking_name(each) for each in chunkings]}"
+    digest = hashlib.sha256(told.encode())
     for each in bench.sets:
         base = tuning_base(each, DEFAULT.chunking, bench.embedder)  # its folder is named by documents and embedder
         digest.update(f"\0{base.folder.name}\0{sorted(each.queries.items())}\0{sorted(each.qrels.items())}".encode())
@@ -217,7 +219,7 @@ def _measure_answers(
 ) -> None:
     """As many questions of the test half as there is time for, each answered both ways."""
     assert tuned.answers is not None and tuned.retrieval is not None
-    if not tuned.changed:
+    if tuned.answers.chosen == ways[0][1] and tuned.retrieval.adopted == tuned.retrieval.baseline:
         return  # the same twice
     values: tuple[dict[str, float], dict[str, float]] = {}, {}
     try:
@@ -232,9 +234,7 @@ def _measure_answers(
     except KeyboardInterrupt:
         tuned.interrupted = True
     if values[0]:
-        before, after = tuned.retrieval.baseline, tuned.retrieval.chosen
+        before, after = tuned.retrieval.baseline, tuned.retrieval.adopted
         names = [f"{before.name()}; {ways[0][1].name()}", f"{after.name()}; {ways[1][1].name()}"]
         rows = [Row(name, column, tuned.seed) for name, column in zip(names, values, strict=True)]
         tuned.answers.test = Comparison(rows[0], rows[1], tuned.seed)
-
-

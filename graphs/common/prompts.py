@@ -33,14 +33,15 @@ def _environment() -> Environment:
 
 
 @cache
+def _packaged(package: str, name: str) -> str:
+    return files(package).joinpath("prompts", f"{name}.jinja").read_text(encoding="utf-8")
+
+
 def _source(package: str, name: str | Path) -> list[tuple[str, str]]:
-    if isinstance(name, Path):
-        try:
-            text = name.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the prompt {str(name)!r}: {error}") from error
-    else:
-        text = files(package).joinpath("prompts", f"{name}.jinja").read_text(encoding="utf-8")
+    try:  # a file of the user's own is read anew each time: it may have been edited
+        text = name.read_text(encoding="utf-8") if isinstance(name, Path) else _packaged(package, name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the prompt {str(name)!r}: {error}") from error
     parts = _MARK.split(text)[1:]
     if not parts:
         hint = "each stands under a line '--- system' or '--- user'"

@@ -221,7 +221,12 @@ def test_two_runs_at_once_are_refused(evaluate: Callable[..., Any], tmp_path: Pa
 
 PRELOADED = [
     *("pytest", "rouge_score.rouge_scorer", "sacrebleu", "ragloom.retrieval.documents", "ragloom.testing.chat"),
-    *("ragloom.evals.answers", "ragloom.graphs.closed_book", "ragloom.graphs.naive", "ragloom.retrieval.knowledge_base"),
+    *(
+        "ragloom.evals.answers",
+        "ragloom.graphs.closed_book",
+        "ragloom.graphs.naive",
+        "ragloom.retrieval.knowledge_base",
+    ),
 ]
 
 

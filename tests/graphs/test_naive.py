@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +299,39 @@ def test_any_reply_ends_with_an_answer_or_an_abstention(reply: str, mode: Any) -
     check(graph.invoke({"question": QUESTION}, thread))
     assert graph.get_state(thread).values["question"] == QUESTION
     assert shelf.asked == [QUESTION]
+
+
+# -- prompts -----------------------------------------------------------------------------------------------------------
+
+
+def ask_with(prompt: str) -> str:
+    llm = FakeChatModel(replies=["25 days."])
+    naive_rag(Shelf("leave.md"), llm, prompt=prompt).invoke({"question": "How many days of leave?"})
+    return llm.prompts()[0]
+
+
+def test_the_short_prompt_asks_for_the_bare_answer() -> None:
+    assert "fewest words" in ask_with("short")
+    assert "fewest words" not in ask_with("read")
+
+
+def test_a_prompt_of_the_users_own() -> None:
+    text = "--- user\n{% for passage in passages %}{{ passage.text }}{% endfor %} Frage: {{ question }}\n"
+    Path("mine.jinja").write_text(text)
+    assert ask_with("mine.jinja").endswith("Frage: How many days of leave?")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "there is no prompt 'mine.jinja' (use read, short, or the path"),
+        ("no message", "has no message"),
+        ("--- user\n{{ passage }}", "'passage' is undefined"),
+        ("--- user\n{% if %}", "is wrong"),
+    ],
+)
+def test_a_bad_prompt_is_named(text: str | None, message: str) -> None:
+    if text is not None:
+        Path("mine.jinja").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        ask_with("mine.jinja")
