@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ("Progress", "answer_question", "evaluate_answers")
 
 Ask = Callable[[dict[str, Any]], Any]
+Claims = Callable[["Question"], "str | None"]
+"""What false passages claim about a question (see `stress`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ def evaluate_answers(
                     continue
                 found = found or retriever(answer_set)
                 ask = system.build(found, cached)
-                for record, timing in _each(answer_set.name, system.name, open_, ask, critic, workers):
+                claims = getattr(found, "stressed_answer", None)
+                for record, timing in _each(answer_set.name, system.name, open_, ask, critic, workers, claims):
                     run.add(record, timing)
                     failed += record["failed"] is not None
                     if progress:
@@ -117,19 +121,22 @@ def _summaries(run: RunFolder, order: list[Key], llm: str, seed: int, baseline: 
 
 
 def _each(
-    name: str, strategy: str, questions: Iterable[Question], ask: Ask, critic: SupportCritic | None, workers: int
+    name: str,
+    strategy: str,
+    questions: Iterable[Question],
+    ask: Ask,
+    critic: SupportCritic | None,
+    workers: int,
+    claims: Claims | None,
 ) -> Iterator[tuple[Record, Timing]]:
     """Records as they are done."""
+    answer = partial(answer_question, ask=ask, set_name=name, strategy=strategy, critic=critic, claims=claims)
     if workers == 1:  # in this thread, so that an interrupt stops at once
-        for question in questions:
-            yield answer_question(question, ask, set_name=name, strategy=strategy, critic=critic)
+        yield from map(answer, questions)
         return
     pool = ThreadPoolExecutor(workers)
     try:
-        futures = [
-            pool.submit(answer_question, question, ask, set_name=name, strategy=strategy, critic=critic)
-            for question in questions
-        ]
+        futures = [pool.submit(answer, question) for question in questions]
         for future in as_completed(futures):
             yield future.result()
     finally:
@@ -137,7 +144,13 @@ def _each(
 
 
 def answer_question(
-    question: Question, ask: Ask, *, set_name: str = "", strategy: str = "", critic: SupportCritic | None = None
+    question: Question,
+    ask: Ask,
+    *,
+    set_name: str = "",
+    strategy: str = "",
+    critic: SupportCritic | None = None,
+    claims: Claims | None = None,
 ) -> tuple[Record, Timing]:
     """One question answered, timed and scored. Never raises for what the strategy does."""
     failed: str | None = None
@@ -173,6 +186,8 @@ def answer_question(
         metrics={},
         failed=failed,
     )
+    if claims and (false := claims(question)):
+        record["false_answer"] = false
     record["metrics"] = score_record(record, critic=critic)
     saved = sum(call.seconds - call.here for call in calls)
     timing = Timing(

@@ -2,13 +2,16 @@
 
 1. Passages are chosen by coverage: document after document in turn, and within one document from another cluster of
    vectors each time. Tables of contents, scraps and repeated passages are passed over.
-2. The chat model writes one question for each, with its answer. Small models babble, so the reply is read leniently
-   and checked strictly: a question, about no "passage", its answer word by word in the passage.
+2. The chat model writes one question for each, with its answer. A small model that does not keep to that is given a
+   sentence and the answer (a number, a date, a name in it), and has only to turn it into a question. Small models
+   babble, so replies are read leniently and checked strictly: a question, in words of the passage, about no "passage",
+   its answer word by word in the passage.
 3. Round trip (Alberti et al. 2019, arXiv 1906.05416; here with the retriever): the passage must be among the first that
    are found for its question. A question that fits many passages falls here.
 4. Unanswerable questions are answerable ones in which a name or a number was changed to one that occurs nowhere in the
-   documents (cf. Rajpurkar et al. 2018, SQuAD 2.0: "entity swap"). No passage can then hold the answer, which is
-   certain without a judge; and they are hard, since the passage that they were made of is still found for them.
+   documents (cf. Rajpurkar et al. 2018, SQuAD 2.0: "entity swap"); a question without any is asked about such a name.
+   No passage speaks of it, which is certain without a judge (but for rules about "everyone else": the person who edits
+   them has to look out for those). They are hard, since the passage that they were made of is still found for them.
 
 What the round trip costs: questions that this retriever cannot answer are thrown away, so retrieval looks better on the
 rest than it is. Differences between configurations remain, but lean towards the one that filtered.
@@ -38,12 +41,13 @@ from .text_metrics import normalize
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
     from numpy.typing import NDArray
 
     from ..retrieval import KnowledgeBase
     from ..retrieval.retriever import KnowledgeBaseRetriever
 
-__all__ = ("MadeQuestions", "Passage", "change_name", "choose_passages", "make_questions", "read_reply")
+__all__ = ("MadeQuestions", "Passage", "add_name", "change_name", "choose_passages", "make_questions", "read_reply")
 
 ROUND_TRIP = 5
 """The passage must be among so many: what `ragloom ask` reads by default."""
@@ -148,8 +152,8 @@ def _all_passages(kb: KnowledgeBase, tenant: str) -> list[Passage]:
 
 # -- what the model says -----------------------------------------------------------------------------------------------
 
-_QUESTION = re.compile(r"^[\W\d]*(?:question|q)\s*\d*\W*?[:.)]\W*(.+)$", re.IGNORECASE | re.MULTILINE)
-_ANSWER = re.compile(r"^[\W\d]*(?:answer|a)\s*\d*\W*?[:.)]\s*(.+)$", re.IGNORECASE | re.MULTILINE)
+_QUESTION = re.compile(r"(?:^|[\s*])(?:question|q)\s*\d*\W*?:\W*(.+)$", re.IGNORECASE | re.MULTILINE)
+_ANSWER = re.compile(r"(?:^|[\s*])(?:answer|a)\s*\d*\W*?:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _SPEAKS_OF_TEXT = re.compile(
     r"\b(?:passages?|paragraph|excerpt|author|according to|(?:the|this) (?:text|document|article|section|table)"
     r"|mentioned|described above)\b",
@@ -158,8 +162,8 @@ _SPEAKS_OF_TEXT = re.compile(
 _POINTS_NOWHERE = re.compile(r"^(?:what|who|when|where|how|why|which)\b[^?]*\b(?:it|they|he|she|this|that)\?$", re.I)
 
 
-def read_reply(reply: str, passage: str) -> tuple[str, str] | str:
-    """Question and answer of a reply, or why there is none.
+def read_reply(reply: str, passage: str, context: str = "") -> tuple[str, str] | str:
+    """Question and answer of a reply, or why there is none. `context` is the passage's title and headings.
 
     >>> read_reply("Sure! **Question:** Who may park?\\n**Answer:** Visitors.", "Visitors may park here.")
     ('Who may park?', 'Visitors')
@@ -181,8 +185,31 @@ def read_reply(reply: str, passage: str) -> tuple[str, str] | str:
         "answered by yes or no": plain in ("yes", "no", "true", "false"),
         "answer not in the passage": f" {plain} " not in f" {inside} ",
         "answer stands in the question": f" {plain} " in f" {normalize(question)} ",
+        "is about something else": _foreign(question, f"{context} {passage}") > 0.5,
     }
     return next((reason for reason, fails in checks.items() if fails), None) or (question, answer)
+
+
+def _foreign(question: str, passage: str) -> float:
+    """Share of the question's words, question and function words left out, that the passage does not have."""
+    words = {stem for stem in _stems(question) if stem not in _ASKING}
+    return len(words - _stems(passage)) / len(words) if words else 1.0
+
+
+def _stems(text: str) -> set[str]:
+    import snowballstemmer
+
+    return set(snowballstemmer.stemmer("english").stemWords(re.findall(r"\w+", text.lower())))
+
+
+_ASKING = frozenset(
+    re.findall(
+        r"\w+",
+        "what who when where how why which whose whom much mani long often do doe did is are was were be been has have "
+        "had can could must may should will would the a an of in on at to for by with from and or not if as it ani "
+        "there",
+    )
+)
 
 
 def _read(reply: str) -> tuple[str, str] | None:
@@ -199,17 +226,17 @@ def _read(reply: str) -> tuple[str, str] | None:
 
 # -- unanswerable ones -------------------------------------------------------------------------------------------------
 
-_PLACES = (
+_PLACES: tuple[str, ...] = (
     *("Reykjavik", "Montevideo", "Ulaanbaatar", "Windhoek", "Tallinn", "Asunción", "Vientiane", "Ljubljana", "Nairobi"),
     *("Helsinki", "Lima", "Riga", "Vienna", "Paris", "London", "Berlin", "Madrid", "Rome", "Lisbon", "Porto", "Leeds"),
     *("Toronto", "Sydney", "Tokyo", "Zurich", "Dublin", "Oslo", "Prague", "Warsaw", "Boston", "Chicago", "Mumbai"),
 )
-_COUNTRIES = (
+_COUNTRIES: tuple[str, ...] = (
     *("Iceland", "Uruguay", "Mongolia", "Namibia", "Estonia", "Paraguay", "Laos", "Slovenia", "Kenya", "Peru"),
     *("Finland", "Latvia", "Austria", "France", "Germany", "Spain", "Italy", "Portugal", "Canada", "Australia"),
     *("Japan", "Switzerland", "Ireland", "Norway", "Poland", "India", "China", "Brazil", "Mexico", "Sweden"),
 )
-_NAMES = (
+_NAMES: tuple[str, ...] = (
     "Velmora",
     "Castrin",
     "Ordaine",
@@ -253,6 +280,16 @@ def change_name(question: str, passage: str, known: set[str], *, seed: int = 0) 
         if free:
             return question[: found.start()] + dice.choice(free) + question[found.end() :]
     return None
+
+
+def add_name(question: str, known: set[str], *, seed: int = 0) -> str | None:
+    """The question asked about a name that is not among the `known` words; None where all names are.
+
+    >>> add_name("How long is the notice period?", set())
+    'How long is the notice period at Quenby?'
+    """
+    free = [name for name in _NAMES if name.lower() not in known]
+    return f"{question.rstrip('?').rstrip()} at {random.Random(f'{seed}{question}').choice(free)}?" if free else None
 
 
 def _words(text: str) -> set[str]:
@@ -320,6 +357,7 @@ def make_questions(
     made = MadeQuestions(folder, documents=len({item.source for item in queue}))
     wanted = n - round(n * unanswerable)
     most = TRIES_EACH * n
+    writer = _Writer(llm, seed)
     failures = 0
     try:
         for passage in queue:
@@ -328,7 +366,7 @@ def make_questions(
             if passage.id in work.tried:
                 continue
             try:
-                reply = _ask(llm, passage, seed)
+                reply = writer.ask(passage)
                 failures = 0
             except ModelError:
                 failures += 1
@@ -348,21 +386,70 @@ def make_questions(
     return made
 
 
-def _ask(llm: BaseChatModel, passage: Passage, seed: int) -> str:
-    """The model's reply. A sentence is pointed out, so that not every question is about the first one."""
-    sentences = [passage.text[start:end] for start, end in sentence_spans(passage.text)]
-    told = [each for each in sentences if 6 <= len(each.split()) <= 40 and "|" not in each]
-    about = told[int(share_of(passage.id, seed=seed, salt="about") * len(told))] if told else ""
-    messages = render_prompt(
-        __package__ or "",
-        "make_question",
-        passage=passage.text,
-        context=passage.context,
-        about=" ".join(about.split()),
-        words=ANSWER_WORDS,
-    )
-    with model_errors():
-        return str(llm.invoke(messages, **limit_answer(llm, REPLY_TOKENS)).text)
+class _Writer:
+    """Asks the model: for question and answer, or, once it has shown that it cannot, for a question to an answer."""
+
+    def __init__(self, llm: BaseChatModel, seed: int) -> None:
+        self.llm = llm
+        self.seed = seed
+        self.astray = 0
+        """Replies in a row without question and answer."""
+
+    def ask(self, passage: Passage) -> str:
+        """A reply for `read_reply`. One sentence is pointed out, so that not every question is about the first one."""
+        sentences = [" ".join(passage.text[start:end].split()) for start, end in sentence_spans(passage.text)]
+        told = [each for each in sentences if 5 <= len(each.split()) <= 40 and "|" not in each]
+        told.sort(key=lambda each: share_of(f"{passage.id}{each}", seed=self.seed, salt="about"))
+        if self.astray >= FAILURES:
+            return self._to_answer(passage, told)
+        reply = self._invoke(
+            "make_question", passage=passage.text, context=passage.context, about=(told or [""])[0], words=ANSWER_WORDS
+        )
+        if _read(reply) is not None:
+            self.astray = 0
+            return reply
+        self.astray += 1
+        return self._to_answer(passage, told)
+
+    def _to_answer(self, passage: Passage, sentences: Sequence[str]) -> str:
+        for sentence in sentences:
+            facts = [found.group() for pattern in _FACTS for found in pattern.finditer(sentence)]
+            if facts:
+                answer = facts[int(share_of(sentence, seed=self.seed) * len(facts))]
+                reply = self._invoke("write_question", context=passage.context, about=sentence, answer=answer)
+                first = next((line for line in reply.splitlines() if line.strip()), "")
+                question = re.sub(r"^\W*question\W*:", "", first, flags=re.IGNORECASE)
+                return f"Question: {question.strip()}\nAnswer: {answer}"
+        return ""
+
+    def _invoke(self, prompt: str, **variables: object) -> str:
+        messages = list(_turns(render_prompt(__package__ or "", prompt, **variables)))
+        with model_errors():
+            limit: dict[str, Any] = dict(limit_answer(self.llm, REPLY_TOKENS))
+            return str(self.llm.invoke(messages, **limit).text)
+
+
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_FACTS = (
+    re.compile(rf"\b\d{{1,2}} (?:{_MONTHS})(?: \d{{4}})?\b"),
+    re.compile(r"\b(?:EUR|USD|GBP|CHF) ?\d[\d.,]*\d\b|[$€£] ?\d[\d.,]*\b"),
+    re.compile(r"\b\d[\d.,:]*(?: (?:percent|[a-z]{3,}))\b"),
+    re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve) [a-z]{3,}\b"),
+    re.compile(r"(?<=[a-z,] )[A-Z][a-z]+(?: [A-Z][a-z]+)+\b"),
+)
+"""What a short answer can be: a date, an amount, a number with its unit, a name of several words."""
+
+
+def _turns(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    """Examples as the turns that they stand for: small models follow those, not descriptions."""
+    from langchain_core.messages import AIMessage, HumanMessage
+
+    for at, message in enumerate(messages):
+        asked, mark, said = str(message.text).partition("\n--- assistant\n")
+        if mark and at < len(messages) - 1:  # the last one holds a passage, which may hold anything
+            yield from (HumanMessage(asked), AIMessage(said))
+        else:
+            yield message
 
 
 class _Work:
@@ -405,7 +492,7 @@ class _Work:
 
     def answerable(self, passage: Passage, reply: str) -> None:
         """Keeps the question of a reply, or notes why not."""
-        found = read_reply(reply, passage.text)
+        found = read_reply(reply, passage.text, passage.context)
         if isinstance(found, str):
             self._note(passage.id, found, reply)
             return
@@ -445,9 +532,11 @@ class _Work:
             of = passages.get(str(next(iter(row.get("passage_ids", [])), "")))
             if key in self.tried or of is None:
                 continue
-            question = change_name(str(row["question"]), f"{of.context} {of.text}", known, seed=seed)
+            asked = str(row["question"])
+            question = change_name(asked, f"{of.context} {of.text}", known, seed=seed)
+            question = question or add_name(asked, known, seed=seed)
             if question is None:
-                self._note(key, "unanswerable: no name or number to change", str(row["question"]))
+                self._note(key, "unanswerable: no name is free", asked)
                 continue
             if of.id not in [item.node.node_id for item in self.retriever.retrieve(question)]:
                 self._note(key, "unanswerable: nothing near is found", question)
@@ -461,8 +550,8 @@ class _Work:
                     "answerable": False,
                     "source": of.source,
                     "page": of.page,
-                    "made_of": str(row["question"]),
-                    "made_by": f"{self.made_by}, a name or number changed to one that occurs nowhere",
+                    "made_of": asked,
+                    "made_by": f"{self.made_by}, about a name that occurs nowhere",
                 },
                 key,
             )

@@ -251,7 +251,7 @@ def _note(call: ModelCall) -> None:
 
 
 def _sum(parts: list[AIMessageChunk]) -> AIMessage:
-    whole = parts[0] if parts else AIMessageChunk("")
+    whole = parts[0] if parts else AIMessageChunk(content="")
     for part in parts[1:]:
         whole = whole + part
     return whole

@@ -11,7 +11,7 @@ A run is a folder:
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ..types import Citation
 
@@ -57,6 +57,8 @@ class Record(TypedDict):
     tokens_out: int
     metrics: dict[str, float | None]
     """Every one of METRICS; None where it is not defined (no gold passages, an abstention's citations, ...)."""
+    false_answer: NotRequired[str]
+    """What a counterfactual passage claims, under stress."""
     failed: str | None
     """Why there is no answer: an error in one line. Such a record scores 0 wherever a metric is defined."""
 
@@ -109,7 +111,7 @@ class Summary(TypedDict):
     answered_unanswerable: float | None
     """Share of the unanswerable questions that were answered all the same."""
     abstained_answerable: float | None
-    """Share of the answerable questions that were not answered."""
+    """Share of the answerable questions on which it abstained."""
     calls: float
     """Mean per question, as are tokens_in and tokens_out."""
     tokens_in: float
@@ -117,6 +119,8 @@ class Summary(TypedDict):
     p50_s: float
     p95_s: float
     first_token_p50_s: float | None
+    repeated_false: NotRequired[float]
+    """Under counterfactual stress: share of the questions with a false passage whose answer repeats what it claims."""
     failed: int
     """Records without an answer; they count as 0 in every metric that is defined for the question."""
     counts: dict[str, int]

@@ -183,7 +183,7 @@ def _summary(
     means = {name: float(np.mean(values)) if values else None for name, values in defined.items()}
     seconds = [item["seconds"] for item in times]
     first = [item["first_token_s"] for item in times if item["first_token_s"] is not None]
-    return Summary(
+    summary = Summary(
         set=group[0]["set"],
         strategy=group[0]["strategy"],
         llm=llm,
@@ -214,3 +214,7 @@ def _summary(
         baseline=baseline,
         versus_baseline=versus,
     )
+    if false := [item for item in group if item.get("false_answer")]:
+        repeated = [contains(item["answer"], [item.get("false_answer", "")]) for item in false if not item["abstained"]]
+        summary["repeated_false"] = sum(repeated) / len(false)
+    return summary

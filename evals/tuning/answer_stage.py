@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("PROMPTS", "TOP_KS", "Answered", "Asker", "Reader", "right", "search_readers")
 
+DEFAULT_TOP_K = 5
 TOP_KS = (3, 5, 8, 10)
 PROMPTS = ("read", "short")
 FIRST_RUNG = 8
@@ -45,12 +46,12 @@ Asked = tuple[str, "Question"]
 class Reader:
     """What is tried: passages to read, and the reader's prompt (None: the strategy's own, `read`)."""
 
-    top_k: int = 5
+    top_k: int = DEFAULT_TOP_K
     prompt: str | None = None
 
     def settings(self) -> dict[str, Any]:
         """As `ragloom.toml` says it; what is as built in is left out."""
-        wanted: dict[str, Any] = {"top_k": self.top_k} if self.top_k != Reader.top_k else {}
+        wanted: dict[str, Any] = {"top_k": self.top_k} if self.top_k != DEFAULT_TOP_K else {}
         return wanted | ({"prompt": self.prompt} if self.prompt not in (None, "read") else {})
 
     def name(self) -> str:

@@ -59,7 +59,7 @@ def _stage(title: str, outcome: Outcome) -> list[str]:
             parts += [f"Best of each {family}, dev half:", _table(heading, [_cells(row) for row in best])]
     if outcome.importance:
         told = ", ".join(f"{name} {value:.0%}" for name, value in outcome.importance.items())
-        parts.append(f"Share of the differences explained by (PED-ANOVA): {told}.")
+        parts.append(f"Share of the differences explained by (fANOVA): {told}.")
     if outcome.skipped:
         parts += ["Not tried:", "\n".join(f"- {name}: {why}" for name, why in outcome.skipped.items())]
     return parts

@@ -11,11 +11,13 @@ from ..answer_sets import AnswerSet, load_answer_set, share_of
 from ..datasets import RetrievalSet, load_retrieval_set
 from ..jsonl import Problem, find_jsonl
 
-__all__ = ("MOST_QUERIES", "TuningSet", "load_tuning_set", "load_tuning_sets")
+__all__ = ("TuningSet", "load_tuning_set", "load_tuning_sets", "most_queries")
 
 MOST_QUERIES = 500
-"""Queries of one half of one set; more are left out by the hash of their id. At 500 an interval is a point or two wide,
-and every trial stays in the tenths of a second."""
+"""Of one half of one set. At 500 an interval is a point or two wide, and a trial stays below a second."""
+FEWEST_QUERIES = 50
+QUERIES_A_MINUTE = 25
+"""A query takes up to half a second to embed on a busy machine: both halves then take less than half of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,22 @@ class TuningSet:
         """What was left out while reading."""
         return self.answers.problems if self.answers else self.retrieval.problems
 
-    def queries(self, part: str) -> RetrievalSet:
-        """The judged queries of the `dev` or the `test` half: by the hash of the id, as in `AnswerSet.part`."""
+    def queries(self, part: str, *, most: int = MOST_QUERIES) -> RetrievalSet:
+        """The judged queries of the `dev` or the `test` half: by the hash of the id, as in `AnswerSet.part`.
+
+        More than `most` are left out by the hash of their id.
+        """
         keys = [key for key in self.retrieval.queries if (share_of(key, salt="split") < 0.5) == (part == "dev")]
-        return self.retrieval.only(keys).limited(MOST_QUERIES)
+        return self.retrieval.only(keys).limited(most)
+
+
+def most_queries(minutes: float, sets: int) -> int:
+    """How many queries of each half of each set there is time for.
+
+    >>> most_queries(20, 1), most_queries(6, 1), most_queries(6, 3)
+    (500, 150, 50)
+    """
+    return int(min(MOST_QUERIES, max(FEWEST_QUERIES, QUERIES_A_MINUTE * minutes / sets)))
 
 
 def load_tuning_set(folder: Path) -> TuningSet:

@@ -131,4 +131,5 @@ def candidate_of(settings: Mapping[str, Any]) -> Candidate:
     if mode == "default":
         return Candidate(chunking)
     ends = {"bm25": 0.0, "dense": 1.0}
-    return Candidate(chunking, fusion if mode == "hybrid" else "relative", ends.get(mode, weight))
+    kind: Kind = "rank" if mode == "hybrid" and fusion == "rank" else "relative"
+    return Candidate(chunking, kind, ends.get(mode, weight))

@@ -6,6 +6,7 @@ over ranking and alpha, one chunking after another, since a chunking costs minut
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +16,20 @@ from typing import TYPE_CHECKING, Any
 from ...errors import MissingExtraError, StoreError
 from ...retrieval.chunkers import ChunkSettings
 from .choose import PerQuery
-from .space import ALPHA_STEP, KINDS, Candidate, candidate_of, chunking_name
+from .space import ALPHA_STEP, KINDS, Candidate, Kind, candidate_of, chunking_name
 
 if TYPE_CHECKING:
     import optuna
 
 __all__ = ("Study",)
 
-_ANCHORS = (("default", 0.6), ("relative", 0.6), ("rank", 0.5), ("relative", 0.0), ("relative", 1.0))
+_ANCHORS: tuple[tuple[Kind, float], ...] = (
+    ("default", 0.6),
+    ("relative", 0.6),
+    ("rank", 0.5),
+    ("relative", 0.0),
+    ("relative", 1.0),
+)
 """Tried under every chunking before anything is suggested: the default, both fusions, each ranking alone."""
 
 
@@ -108,6 +115,9 @@ class Study:
                 self._study.enqueue_trial({"chunking": name, "kind": fixed[0], **alpha})
             trial = self._study.ask()
             candidate = self._candidate(trial, chunking, fixed)
+            if candidate in self.trials and not fixed:
+                # The estimator likes what it knows; among 41 rankings an unknown one tells more than the same again.
+                trial, candidate = self._unknown(trial, candidate, number)
             found = self.trials.get(candidate)
             if found is None:
                 found = score(candidate)
@@ -118,17 +128,32 @@ class Study:
             self._study.set_user_attr(f"done {name}", number + 1)
             after_each(number + 1)
 
-    def _candidate(self, trial: optuna.Trial, chunking: ChunkSettings, fixed: tuple[str, float] | None) -> Candidate:
+    def _unknown(self, trial: optuna.Trial, candidate: Candidate, number: int) -> tuple[optuna.Trial, Candidate]:
+        """A ranking that was not tried yet instead, drawn at random; the same again where there is none."""
+        import optuna
+
+        alphas = [step * ALPHA_STEP for step in range(round(1 / ALPHA_STEP) + 1)]
+        grid: list[tuple[Kind, float]] = [(kind, alpha) for kind in KINDS if kind != "default" for alpha in alphas]
+        free = [pair for pair in grid if Candidate(candidate.chunking, *pair) not in self.trials]
+        if not free:
+            return trial, candidate
+        kind, alpha = random.Random(f"{self.seed} {number}").choice(free)
+        self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        self._study.enqueue_trial({"chunking": chunking_name(candidate.chunking), "kind": kind, "alpha": alpha})
+        other = self._study.ask()
+        return other, self._candidate(other, candidate.chunking, (kind, alpha))
+
+    def _candidate(self, trial: optuna.Trial, chunking: ChunkSettings, fixed: tuple[Kind, float] | None) -> Candidate:
         trial.suggest_categorical("chunking", list(self.chunkings))
-        kind = trial.suggest_categorical("kind", KINDS)
+        kind: Any = trial.suggest_categorical("kind", KINDS)
         if kind == "default":
             return Candidate(chunking)
         raw = trial.suggest_float("alpha", 0.0, 1.0)
         return Candidate(chunking, kind, fixed[1] if fixed else round(raw / ALPHA_STEP) * ALPHA_STEP)
 
     def importance(self) -> dict[str, float]:
-        """How much of the differences between trials chunking and kind of ranking explain (PED-ANOVA, Watanabe et al.
-        2023). Empty where optuna cannot tell: too few trials, or all alike.
+        """How much of the differences between trials chunking and kind of ranking explain (fANOVA, Hutter et al.
+        2014). Empty where optuna cannot tell: too few trials, or all alike.
         """
         import optuna
 
@@ -138,10 +163,10 @@ class Study:
             try:
                 told = optuna.importance.get_param_importances(
                     self._study,
-                    evaluator=optuna.importance.PedAnovaImportanceEvaluator(),
+                    evaluator=optuna.importance.FanovaImportanceEvaluator(n_trees=16, seed=self.seed),
                     params=["chunking", "kind"] if several else ["kind"],
                 )
-            except (ValueError, RuntimeError, ZeroDivisionError):
+            except (ImportError, ValueError, RuntimeError, ZeroDivisionError):
                 return {}
         found = {name: round(float(value), 3) for name, value in told.items()}
         return found if all(value == value for value in found.values()) else {}

@@ -22,7 +22,7 @@ from .clock import Clock, OutOfTime, Tell
 from .rankings import QueryVectors, tuning_base
 from .result import Comparison, Outcome, Row, Tuned
 from .retrieval_stage import Bench, Searched, search_retrieval
-from .sets import TuningSet
+from .sets import TuningSet, most_queries
 from .space import CHUNKINGS, DEFAULT, Candidate, chunking_name
 from .study import Study
 
@@ -81,7 +81,8 @@ def tune(
     reader = reader or Reader()
     with_answers = llm is not None and any(each.answers for each in sets)
     vectors = QueryVectors(None if isinstance(embedder, str) else embedder)
-    dev, test = ([each.queries(part) for each in sets] for part in ("dev", "test"))
+    most = most_queries(minutes, len(sets))
+    dev, test = ([each.queries(part, most=most) for each in sets] for part in ("dev", "test"))
     bench, unseen = Bench(dev, vectors, embedder), Bench(test, vectors, embedder)
     chunkings = list(dict.fromkeys([*CHUNKINGS, baseline.chunking]))
     tuned = Tuned(_sizes(sets, dev, test), minutes, 0.0, seed, None)

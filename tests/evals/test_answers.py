@@ -24,6 +24,7 @@ from ragloom.evals.answers import Progress, evaluate_answers
 from ragloom.evals.output_cache import CachedChatModel, OutputCache, recorded_calls
 from ragloom.evals.records import METRICS
 from ragloom.evals.run_folder import RunFolder, read_run
+from ragloom.evals.stress import Stress, StressedRetriever
 from ragloom.evals.systems import System
 from ragloom.testing import FakeChatModel
 
@@ -335,6 +336,24 @@ def test_an_unknown_strategy_is_named(name: str, message: str) -> None:
         System(name)
 
 
+def test_counterfactual_passages_and_who_repeats_them(tmp_path: Path, city_set: AnswerSet) -> None:
+    def stressed(answer_set: AnswerSet) -> Any:
+        return StressedRetriever(WordRetriever(answer_set), Stress(counterfactual=1.0), answer_set)
+
+    (naive,) = evaluate_answers(
+        [city_set],
+        [System("naive")],
+        FakeChatModel(replies=reply),
+        retriever=stressed,
+        folder=tmp_path / "run",
+        outputs=OutputCache(tmp_path / "outputs.sqlite"),
+    )
+    assert naive["repeated_false"] == 1.0, "the fake model believes what it reads"
+    assert naive["contains"] == 0.0
+    record = read_run(tmp_path / "run")[1][0]
+    assert record["false_answer"] in record["answer"]
+
+
 FACTORY = """
 def build(retriever, llm):
     def ask(asked):
@@ -345,24 +364,24 @@ def build(retriever, llm):
 
 
 def test_command(cli: Cli, cities: Path) -> None:
-    Path("mine.py").write_text(FACTORY)
+    Path("ours.py").write_text(FACTORY)
     with (cities / "questions.jsonl").open("a") as stream:
         stream.write('{"id": "q1", "question": "twice"}\n{"id": "x", "question": "?", "answers": []}\nno json\n')
-    given = ("eval", "answers", str(cities), "--strategy", "mine:build", "--no-baselines", "--out", "run")
+    given = ("eval", "answers", str(cities), "--strategy", "ours:build", "--no-baselines", "--out", "run")
     given = (*given, "--top-k", "10")
     result = cli(*given, "--limit", "6", "--json")
     assert result.code == 0, result.err
     row = json.loads(result.out)
     design = "set strategy llm n em f1 contains citation_precision citation_recall abstained abstain_accuracy calls"
     assert {*design.split(), "tokens_in", "tokens_out", "p50_s", "p95_s", "failed", "ci95"} <= row.keys()
-    assert (row["set"], row["strategy"], row["llm"], row["n"]) == ("cities", "mine:build", "bundled:smollm2", 6)
+    assert (row["set"], row["strategy"], row["llm"], row["n"]) == ("cities", "ours:build", "bundled:smollm2", 6)
     assert row["contains"] == 1.0
     for line, reason in ((13, "duplicate id 'q1'"), (14, "answerable, but no answers"), (15, "not JSON")):
         assert f"questions.jsonl:{line}: {reason}" in result.err
     assert "fewer than 200 questions" in result.err
     again = cli(*given, "--limit", "6")
     assert again.code == 0
-    assert "mine:build" in again.out
+    assert "ours:build" in again.out
     refused = cli(*given, "--limit", "5")
     assert refused.code == 2
     assert "--fresh" in refused.err

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ragloom.evals.answer_sets import load_answer_set
-from ragloom.evals.make_questions import change_name, choose_passages, make_questions, read_reply
+from ragloom.evals.make_questions import add_name, change_name, choose_passages, make_questions, read_reply
 from ragloom.evals.tuning import load_tuning_sets
 from ragloom.retrieval import KnowledgeBase
 from ragloom.testing import FakeChatModel, HashEmbedding
@@ -146,6 +146,7 @@ def test_an_interrupt_leaves_a_whole_set(kb: KnowledgeBase, own_folder: Path) ->
         ("Question: How is it?\nAnswer: 25", "does not say what it is about"),
         ("Question: Days?\nAnswer: 25", "question too short or too long"),
         ("Question: How many days?\nAnswer: ?", "no answer, or too long"),
+        ("Question: How many goats eat clover?\nAnswer: 25", "is about something else"),
         ("I cannot do that.", "no question with an answer"),
         ("", "no question with an answer"),
     ],
@@ -163,6 +164,8 @@ def test_names_that_occur_nowhere() -> None:
     assert change_name("What is due in March?", passage, set()) is None
     assert change_name("What is paid after 3 days?", passage, set()) is None
     assert change_name("What does Oslo say?", passage, set()) is None  # not from the passage
+    added = add_name("What is paid?", {"velmora"})
+    assert added is not None and added.startswith("What is paid at ") and added.endswith("?")
 
 
 @pytest.mark.parametrize("mode", ["empty", "garbage", "repeat", "malformed_json"])
@@ -171,10 +174,28 @@ def test_a_model_that_babbles(kb: KnowledgeBase, own_folder: Path, mode: Any) ->
     assert made.answerable == 0 and made.rejected.total() == made.asked > 0
 
 
-def test_round_trip(kb: KnowledgeBase, own_folder: Path) -> None:
-    llm = FakeChatModel(replies=["Question: What will the weather be like tomorrow?\nAnswer: euros"])
+def test_a_model_that_can_only_ask_gets_the_answer(kb: KnowledgeBase, own_folder: Path) -> None:
+    def small(messages: list[Any]) -> str:
+        if "turn a sentence" not in str(messages[0].text):
+            return "The answer is: euros."
+        assert [message.type for message in messages[:4]] == ["system", "human", "ai", "human"]
+        city = next(city for city in CITIES if city in str(messages[-1].text))
+        return f"How much is paid for hotels in {city}?\nAnd so on"
+
+    llm = FakeChatModel(replies=small)
+    made = make_questions(kb, llm, own_folder / "made", n=6, unanswerable=0)
+    assert made.answerable >= 3
+    assert all(row["answers"][0] in row["quote"] for row in rows(own_folder / "made"))
+    # After three replies that help nobody it is no longer asked for both.
+    assert sum("turn a sentence" not in prompt for prompt in llm.prompts()) == 3
+
+
+def test_round_trip(kb: KnowledgeBase, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragloom.evals.make_questions.ROUND_TRIP", 1)
+    llm = FakeChatModel(replies=["Question: How much is paid for hotels in Vienna?\nAnswer: euros"])
     made = make_questions(kb, llm, own_folder / "made", n=8, unanswerable=0)
-    assert made.rejected["passage not among the first 5 found"] + made.rejected["asked before"] > 0
+    assert made.rejected["passage not among the first 1 found"] > 0
+    assert all("vienna" in row["source"] for row in rows(own_folder / "made"))
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -292,7 +292,7 @@ def test_answers_are_tuned(own_folder: Path, embedder: HashEmbedding) -> None:
     assert outcome.chosen.prompt == "short"
     assert outcome.chosen.top_k == Reader().top_k  # as good as the others, and no change
     assert outcome.test.difference["low"] > 0.5
-    assert tuned.settings()["prompt"] == "short"
+    assert tuned.settings() == {"prompt": "short"}
     assert "## Answers" in render_report(tuned)
 
 
