@@ -271,7 +271,7 @@ def change_name(question: str, passage: str, known: set[str], *, seed: int = 0) 
     dice = random.Random(f"{seed}{question}")
     for found in [*_NUMBER.finditer(question), *_NAME.finditer(question)]:
         old = found.group()
-        if old not in passage or old in _CALENDAR:
+        if old not in passage or old.removesuffix("s") in _CALENDAR:
             continue
         pool = next((group for group in (_PLACES, _COUNTRIES) if old in group), _NAMES)
         if any(char.isdigit() for char in old):

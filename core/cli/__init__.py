@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import ask, chat, docs, evals, graph, ingest, models, retrieve
+from . import ask, chat, docs, evals, graph, ingest, models, retrieve, tune
 from .output import run
 
 __all__ = ("app", "main")
@@ -44,7 +44,8 @@ app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("graph")(graph.graph)
 app.add_typer(models.app, name="models", help="List, fetch and inspect models.")
-app.add_typer(evals.app, name="eval", help="Measure retrieval.")
+app.add_typer(evals.app, name="eval", help="Measure retrieval and answers.")
+app.command("tune")(tune.tune)
 
 
 def main() -> None:

@@ -35,6 +35,10 @@ FIRST_RUNG = 8
 """Dev questions of the first round."""
 WORDS = 10
 """Right answers longer than this are never repeated word by word: F1 judges them."""
+ANSWERS_EACH = 16
+"""A reader is only tried where there is time for so many answers of it: fewer tell nothing."""
+_TIMED = 2
+"""Answers that are timed; the first one loads the model's prompt."""
 _FAILURES = 3
 """The first questions all failing means that the model is not there."""
 
@@ -133,8 +137,11 @@ def search_readers(
     stage = Answered()
     readers = list(dict.fromkeys([baseline, *(Reader(top_k, prompt) for prompt in PROMPTS for top_k in TOP_KS)]))
     readers = [each for at, each in enumerate(readers) if all(each.distance(other) != (0, 0) for other in readers[:at])]
+    # The prompt matters most, then what is near: where there is no time for all, these are tried.
+    readers.sort(key=lambda each: (each != baseline, each.top_k != baseline.top_k, each.distance(baseline)))
     count = min(FIRST_RUNG, len(questions))
     try:
+        readers = readers[: _affordable(asker, questions, baseline, clock, stage)]
         while True:
             for done, asked in enumerate(questions[:count], start=1):
                 key = f"{asked[0]}: {asked[1].id}"
@@ -160,6 +167,17 @@ def search_readers(
         told = {each: {key: stage.scores[each][key] for key in common} for each in readers}
         stage.choice = choose(baseline, told, distance=Reader.distance, level=LEVEL, seed=seed)
     return stage
+
+
+def _affordable(asker: Asker, questions: Sequence[Asked], baseline: Reader, clock: Clock, stage: Answered) -> int:
+    """How many readers there is time for, told from what the first answers take."""
+    began = clock.now()
+    first = questions[:_TIMED]
+    for asked in first:
+        clock.check()
+        stage.scores.setdefault(baseline, {})[f"{asked[0]}: {asked[1].id}"] = asker.score(baseline, asked)
+    seconds = max((clock.now() - began) / max(len(first), 1), 1e-3)
+    return max(2, int(clock.left / seconds / ANSWERS_EACH))
 
 
 def _mean(values: Mapping[str, float]) -> float:

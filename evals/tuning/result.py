@@ -8,6 +8,7 @@ from typing import Any
 
 from ..records import Difference
 from ..statistics import mean_interval, paired_difference
+from .choose import FEWEST
 from .space import Candidate, chunking_name
 
 __all__ = ("Comparison", "Outcome", "Row", "Tuned")
@@ -105,6 +106,9 @@ class Outcome:
         """The outcome in words, for people who read nothing else."""
         base = "the configuration in use" if self.baseline.settings() else "the default"
         if self.chosen == self.baseline:
+            asked = len(self.dev[self.best].values)
+            if asked < FEWEST:
+                return f"Only {asked} questions of the dev half were measured, too few to choose by: {base} is kept."
             if self.best == self.baseline:
                 return f"Nothing that was tried is better than {base} on the dev half: it is kept."
             return (

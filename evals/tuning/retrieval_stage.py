@@ -123,7 +123,7 @@ def search_retrieval(
         for chunking in order:
             name = chunking_name(chunking)
             first = chunking == baseline.chunking
-            if study.finished(chunking, trials):
+            if study.finished(chunking, trials) and not (first and baseline not in study.trials):
                 meter.sample(chunking)
                 continue
             reason = None if first else meter.reason_to_skip(chunking, clock)

@@ -103,30 +103,40 @@ class Study:
         import optuna
 
         name = chunking_name(chunking)
-        anchors = [*((each.kind, each.alpha) for each in first), *_ANCHORS]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=self.seed)
             self._study.sampler = optuna.samplers.PartialFixedSampler({"chunking": name}, sampler)
+        for candidate in first:  # alpha in use need be none of the steps
+            if candidate not in self.trials:
+                self._one(chunking, (candidate.kind, candidate.alpha), 0, score)
         for number in range(self._done(chunking), trials):
-            fixed = anchors[number] if number < len(anchors) else None
-            if fixed:
-                alpha = {} if fixed[0] == "default" else {"alpha": fixed[1]}
-                self._study.enqueue_trial({"chunking": name, "kind": fixed[0], **alpha})
-            trial = self._study.ask()
-            candidate = self._candidate(trial, chunking, fixed)
-            if candidate in self.trials and not fixed:
-                # The estimator likes what it knows; among 41 rankings an unknown one tells more than the same again.
-                trial, candidate = self._unknown(trial, candidate, number)
-            found = self.trials.get(candidate)
-            if found is None:
-                found = score(candidate)
-                self.trials[candidate] = found
-            trial.set_user_attr("settings", candidate.settings())
-            trial.set_user_attr("per_query", dict(found))
-            self._study.tell(trial, sum(found.values()) / len(found))
+            self._one(chunking, _ANCHORS[number] if number < len(_ANCHORS) else None, number, score)
             self._study.set_user_attr(f"done {name}", number + 1)
             after_each(number + 1)
+
+    def _one(
+        self,
+        chunking: ChunkSettings,
+        fixed: tuple[Kind, float] | None,
+        number: int,
+        score: Callable[[Candidate], PerQuery],
+    ) -> None:
+        if fixed:
+            alpha = {} if fixed[0] == "default" else {"alpha": fixed[1]}
+            self._study.enqueue_trial({"chunking": chunking_name(chunking), "kind": fixed[0], **alpha})
+        trial = self._study.ask()
+        candidate = self._candidate(trial, chunking, fixed)
+        if candidate in self.trials and not fixed:
+            # The estimator likes what it knows; among 41 rankings an unknown one tells more than the same again.
+            trial, candidate = self._unknown(trial, candidate, number)
+        found = self.trials.get(candidate)
+        if found is None:
+            found = score(candidate)
+            self.trials[candidate] = found
+        trial.set_user_attr("settings", candidate.settings())
+        trial.set_user_attr("per_query", dict(found))
+        self._study.tell(trial, sum(found.values()) / len(found))
 
     def _unknown(self, trial: optuna.Trial, candidate: Candidate, number: int) -> tuple[optuna.Trial, Candidate]:
         """A ranking that was not tried yet instead, drawn at random; the same again where there is none."""

@@ -33,16 +33,6 @@ def cache(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_folder / "cache"
 
 
-@pytest.fixture(autouse=True)
-def registered() -> None:
-    """The command, where the command line does not have it yet."""
-    from ragloom import cli as command_line
-    from ragloom.cli import tune as command
-
-    if "tune" not in [each.name for each in command_line.app.registered_commands]:
-        command_line.app.command("tune")(command.tune)
-
-
 @pytest.fixture
 def embedder() -> HashEmbedding:
     return HashEmbedding(size=64)
@@ -242,6 +232,17 @@ def test_a_second_run_goes_on_where_the_first_was(own_folder: Path, embedder: Ha
     assert strip(first.to_dict()) == strip(again.to_dict())
 
 
+def test_another_baseline_on_the_same_study(own_folder: Path, embedder: HashEmbedding) -> None:
+    sets = load_tuning_sets([words_set(own_folder / "words")])
+    tune(sets, minutes=5, embedder=embedder, trials=6)
+    odd = Candidate(kind="relative", alpha=0.93)
+    outcome = tune(sets, minutes=5, embedder=embedder, trials=6, baseline=odd).retrieval
+    assert outcome is not None and outcome.baseline == odd and outcome.chosen != odd
+    cut = Candidate(ChunkSettings("tokens", 77), "rank", 0.4)
+    outcome = tune(sets, minutes=5, embedder=embedder, trials=6, baseline=cut).retrieval
+    assert outcome is not None and outcome.baseline == cut
+
+
 def test_an_interrupt_gives_the_best_so_far(own_folder: Path, embedder: HashEmbedding) -> None:
     sets = load_tuning_sets([words_set(own_folder / "words")])
 
@@ -251,7 +252,7 @@ def test_an_interrupt_gives_the_best_so_far(own_folder: Path, embedder: HashEmbe
 
     tuned = tune(sets, minutes=5, embedder=embedder, trials=20, tell=tell)
     assert tuned.interrupted and tuned.retrieval is not None
-    assert len(tuned.retrieval.dev) == 5  # the baseline is the first anchor too
+    assert len(tuned.retrieval.dev) == 6
     assert tuned.retrieval.test is not None
     assert "best so far" in render_report(tuned)
     assert len(tune(sets, minutes=5, embedder=embedder, trials=20).retrieval.dev) > 5  # type: ignore[union-attr]
@@ -294,6 +295,41 @@ def test_answers_are_tuned(own_folder: Path, embedder: HashEmbedding) -> None:
     assert outcome.test.difference["low"] > 0.5
     assert tuned.settings() == {"prompt": "short"}
     assert "## Answers" in render_report(tuned)
+
+
+def test_a_slow_model_is_asked_about_less(own_folder: Path, embedder: HashEmbedding) -> None:
+    clock = Ticks(0.0)
+    asked: list[int] = []
+
+    def slow(messages: list[Any]) -> str:
+        clock.time += 10
+        asked.append(1)
+        return reply(messages)
+
+    tuned = tune(
+        load_tuning_sets([answer_folder(own_folder / "rooms", 60)]),
+        minutes=20,
+        embedder=embedder,
+        trials=1,
+        llm=lambda: FakeChatModel(replies=slow),
+        now=clock,
+    )
+    assert tuned.answers is not None
+    assert clock.time <= 1.05 * 20 * 60
+    assert len(tuned.answers.dev) < 8 and tuned.answers.chosen.prompt == "short"
+    assert len(asked) > 60
+
+
+def test_too_few_answers_choose_nothing(own_folder: Path, embedder: HashEmbedding) -> None:
+    tuned = tune(
+        load_tuning_sets([answer_folder(own_folder / "rooms", 8)]),
+        minutes=5,
+        embedder=embedder,
+        trials=1,
+        llm=lambda: FakeChatModel(replies=reply),
+    )
+    assert tuned.answers is not None and not tuned.answers.chosen.settings()
+    assert "too few to choose by" in tuned.answers.verdict()
 
 
 def test_a_model_that_fails_is_told(own_folder: Path, embedder: HashEmbedding) -> None:
