@@ -23,7 +23,7 @@ def make_questions(
     json: JsonOption = False,
 ) -> None:
     """Make questions from your documents, with answers: seeds for `tune` and `eval answers` that a person edits."""
-    from ..evals.make_questions import make_questions as run
+    from ..evals.questions import make_questions as run
     from ..models import load_chat_model
     from ..retrieval import KnowledgeBase
     from ..settings import load_settings

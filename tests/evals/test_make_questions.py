@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ragloom.evals.answer_sets import load_answer_set
-from ragloom.evals.make_questions import add_name, change_name, choose_passages, make_questions, read_reply
+from ragloom.evals.questions import add_name, change_name, choose_passages, make_questions, read_reply
 from ragloom.evals.tuning import load_tuning_sets
 from ragloom.retrieval import KnowledgeBase
 from ragloom.testing import FakeChatModel, HashEmbedding
@@ -20,13 +20,9 @@ CITIES = ("Vienna", "Leeds", "Porto", "Graz", "Turin", "Ghent", "Malmo", "Basel"
 
 
 @pytest.fixture(autouse=True)
-def registered(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of its own, and the command, where the command line does not have it yet."""
-    from ragloom.cli import eval_make_questions, evals
-
+def own_cache(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of its own."""
     monkeypatch.setenv("RAGLOOM_CACHE", str(own_folder / "cache"))
-    if "make-questions" not in [each.name for each in evals.app.registered_commands]:
-        evals.app.command("make-questions")(eval_make_questions.make_questions)
 
 
 def write_documents(folder: Path) -> Path:
@@ -91,7 +87,7 @@ def test_every_document_takes_its_turn(kb: KnowledgeBase, own_folder: Path) -> N
 def test_clusters_take_turns_within_a_document() -> None:
     import numpy as np
 
-    from ragloom.evals.make_questions import Passage
+    from ragloom.evals.questions import Passage
 
     def passage(n: int, axis: int) -> Passage:
         vector = np.zeros(4, dtype=np.float32)
@@ -191,7 +187,7 @@ def test_a_model_that_can_only_ask_gets_the_answer(kb: KnowledgeBase, own_folder
 
 
 def test_round_trip(kb: KnowledgeBase, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragloom.evals.make_questions.ROUND_TRIP", 1)
+    monkeypatch.setattr("ragloom.evals.questions.making.ROUND_TRIP", 1)
     llm = FakeChatModel(replies=["Question: How much is paid for hotels in Vienna?\nAnswer: euros"])
     made = make_questions(kb, llm, own_folder / "made", n=8, unanswerable=0)
     assert made.rejected["passage not among the first 1 found"] > 0
