@@ -24,6 +24,7 @@ from .. import __version__
 from ..errors import UsageError
 from ..retrieval.knowledge_base import KnowledgeBase
 from .datasets import RetrievalSet
+from .files import write_whole
 from .jsonl import Problem, Row, scan_jsonl
 from .retrieval import CHUNKS_PER_DOCUMENT, DEPTH, METRICS, RetrievalResult
 from .statistics import paired_difference
@@ -126,16 +127,12 @@ class RunFile:
 
     def close(self) -> None:
         """Replaces the file by what it is to hold."""
-        fresh = self.path.with_name(f"{self.path.name}.new")
-        with fresh.open("w", encoding="utf-8") as stream:
-            for pair, versions in self._lines.items():
-                asked = versions.get(self._asked.get(pair, ""))
-                # Of a pair that was not asked for now, an interrupted run may have left less than an older one.
-                for line in (asked or max(reversed(versions.values()), key=len)).values():
-                    stream.write(f"{line}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(self.path)
+        lines: list[str] = []
+        for pair, versions in self._lines.items():
+            asked = versions.get(self._asked.get(pair, ""))
+            # Of a pair that was not asked for now, an interrupted run may have left less than an older one.
+            lines += (asked or max(reversed(versions.values()), key=len)).values()
+        write_whole(self.path, (f"{line}\n" for line in lines))
         self.part.unlink(missing_ok=True)
 
     def _load(self, file: Path) -> None:

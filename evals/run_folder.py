@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, UsageError
+from .files import write_whole
 from .jsonl import Problem, scan_jsonl
 
 if TYPE_CHECKING:
@@ -78,13 +79,15 @@ class RunFolder:
                 was = f"{differs[0]} was {kept.get(differs[0])!r}, now {told.get(differs[0])!r}"
                 raise UsageError(f"{str(self.path)!r} holds another run: {was}", hint="use another --out, or --fresh")
             return
-        _write(path, json.dumps(told, indent=1, ensure_ascii=False))
+        write_whole(path, json.dumps(told, indent=1, ensure_ascii=False))
 
     def _load(self) -> None:
         if (self.path / "records.jsonl").exists() and not (self.path / "partial.jsonl").exists():
             records, timings = _lines(self.path / "records.jsonl"), _lines(self.path / "timings.jsonl")
             pairs = [{"record": left, "timing": right} for left, right in zip(records, timings, strict=True)]
-            _write(self.path / "partial.jsonl", "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in pairs))
+            write_whole(
+                self.path / "partial.jsonl", "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in pairs)
+            )
         partial = self.path / "partial.jsonl"
         if not partial.exists():
             return
@@ -99,7 +102,7 @@ class RunFolder:
     def _forget_failed(self) -> None:
         self.done = {key: pair for key, pair in self.done.items() if pair[0]["failed"] is None}
         lines = (json.dumps({"record": a, "timing": b}, ensure_ascii=False) for a, b in self.done.values())
-        _write(self.path / "partial.jsonl", "".join(f"{line}\n" for line in lines))
+        write_whole(self.path / "partial.jsonl", "".join(f"{line}\n" for line in lines))
 
     def add(self, record: Record, timing: Timing) -> None:
         """Keeps a record; it survives the process when this returns."""
@@ -110,10 +113,10 @@ class RunFolder:
     def finish(self, order: Iterable[Key], summaries: Sequence[Summary]) -> None:
         """Writes the records of `order`, and the summaries."""
         pairs = [self.done[key] for key in order]
-        _write(self.path / "timings.jsonl", "".join(f"{json.dumps(timing)}\n" for _, timing in pairs))
-        _write(self.path / "summary.json", json.dumps(list(summaries), indent=1))
+        write_whole(self.path / "timings.jsonl", "".join(f"{json.dumps(timing)}\n" for _, timing in pairs))
+        write_whole(self.path / "summary.json", json.dumps(list(summaries), indent=1))
         text = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record, _ in pairs)
-        _write(self.path / "records.jsonl", text)
+        write_whole(self.path / "records.jsonl", text)
         self._stream.close()
         (self.path / "partial.jsonl").unlink()
 
@@ -141,13 +144,3 @@ def _lines(path: Path) -> list[Any]:
     if problems:
         raise UsageError(f"{problems[0]}", hint="the run is damaged: --fresh runs it again, from the outputs kept")
     return rows
-
-
-def _write(path: Path, text: str) -> None:
-    """The whole file or, if the process dies on the way, the old one."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)

@@ -53,6 +53,10 @@ def answers(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask the failed questions again.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     previous: Annotated[Path | None, typer.Option(help="Folder of an earlier run, to compare in the report.")] = None,
+    judge: Annotated[
+        list[str] | None, typer.Option(help="Also ask a judge: ragas:METRIC,... or deepeval:METRIC,... (repeatable).")
+    ] = None,
+    judge_llm: Annotated[str | None, typer.Option(help="The judge's chat model (default: the same model).")] = None,
     json: JsonOption = False,
 ) -> None:
     """Score strategies on answer sets, with 95 % bootstrap intervals; --json prints a line per set and strategy.
@@ -83,6 +87,7 @@ def answers(
     stress = Stress(drop_gold, irrelevant, shuffle, counterfactual, seed=seed)
     with download_progress("fetching the chat model") as fetching:
         model = load_chat_model(settings.llm, progress=fetching)
+    judges = _judges(judge, judge_llm or settings.llm)
     told = {
         "retrieval": settings.retriever_options(),
         "kb": str(Path(settings.kb).resolve()) if kb else None,
@@ -121,6 +126,8 @@ def answers(
     if not json:
         _show(summaries)
     _tell_weaknesses(summaries)
+    if judges:
+        _judge(folder, judges, seed, json)
     note(f"run kept in {folder}")
     if report:
         from ..evals.report import write_report
@@ -161,6 +168,33 @@ def _critic(name: str) -> Any:
     return EmbeddingCritic(load_embedder("bundled:minilm"))
 
 
+def _judges(specs: list[str] | None, llm: str) -> list[Any]:
+    """Loaded before the run, so that a wrong name is told at once."""
+    if not specs:
+        return []
+    from ..evals.judges import load_judge
+    from ..evals.output_cache import CachedChatModel
+    from ..models import load_chat_model, load_embedder
+
+    # Judges list every statement of a text: the 256 tokens of local models would cut the list off.
+    model = CachedChatModel.around(load_chat_model(llm, max_tokens=2048))
+    return [load_judge(spec, model, load_embedder("bundled:minilm")) for spec in specs]
+
+
+def _judge(folder: Path, judges: list[Any], seed: int, json: bool) -> None:
+    from ..evals.judging import judge_run
+
+    with progress_bar() as bar:
+        rows = judge_run(folder, judges, seed=seed, progress=lambda done, total: bar.show("judging", done, total))
+    for row in rows:
+        if json:
+            emit({"judged": row})
+            continue
+        shown = "no score" if row["mean"] is None else f"{row['mean']:.3f} {row['ci95'][0]:.2f}–{row['ci95'][1]:.2f}"
+        without = f", {row['without']} without a score" if row["without"] else ""
+        console().print(f"{row['set']} {row['strategy']} {row['metric']}: {shown} (n = {row['n']}{without})")
+
+
 def _default_folder(sets: list[AnswerSet], systems: list[System], llm: str, seed: int, told: dict[str, Any]) -> Path:
     from ..models import cache_folder
 
@@ -171,7 +205,7 @@ def _default_folder(sets: list[AnswerSet], systems: list[System], llm: str, seed
 
 def _clear(folder: Path) -> None:
     """Removes a run's files, and only those."""
-    for name in ("run.json", "records.jsonl", "timings.jsonl", "summary.json", "partial.jsonl"):
+    for name in ("run.json", "records.jsonl", "timings.jsonl", "summary.json", "partial.jsonl", "judged.jsonl"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
+from ..files import write_whole
 from ..jsonl import Problem, Row, scan_jsonl
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ class SetFolder:
     def write_passages(self, passages: Sequence[Passage]) -> None:
         """Writes the passages as they are now; the whole file or none of it."""
         rows = [{"id": p.id, "title": p.context, "text": p.text, "source": p.source, "page": p.page} for p in passages]
-        draft = self.path / ".passages.part"
-        draft.write_text("".join(_line(row) for row in rows), encoding="utf-8")
-        draft.replace(self.path / "passages.jsonl")
+        write_whole(self.path / "passages.jsonl", map(_line, rows))
 
     def of_kind(self, *, answerable: bool) -> list[dict[str, Any]]:
         """The answerable questions, or the unanswerable ones."""

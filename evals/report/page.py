@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from ...errors import UsageError
+from ..files import write_whole
 from .changes import compare_runs
 from .header import facts_of, settings_of, warnings_of
 from .island import page_data, to_island
@@ -35,15 +35,8 @@ def write_report(run: Path, target: Path, *, previous: Path | None = None) -> Pa
     Raises `UsageError` for a damaged or missing run folder (with file and line), or a target that cannot be written.
     """
     page = render_report(run, previous=previous)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # A text that holds half a surrogate pair cannot be encoded: a question mark stands for it.
-            temporary.write_text(page, encoding="utf-8", errors="replace", newline="\n")
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(target, page)
     except OSError as error:
         raise UsageError(
             f"cannot write {str(target)!r}: {error.strerror or error}", hint="name an HTML file"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MissingExtraError, UsageError
+from ..files import write_whole
 
 __all__ = ("TUNED", "read_settings", "write_settings")
 
@@ -54,11 +55,8 @@ def write_settings(path: Path, chosen: Mapping[str, Any], *, scope: tuple[str, .
             del document[name]
     if path.exists():
         shutil.copyfile(path, path.with_name(f"{path.name}.bak"))
-    draft = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(tomlkit.dumps(document), encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, tomlkit.dumps(document))
     except OSError as error:
         raise UsageError(f"cannot write {str(path)!r}: {error.strerror}") from error
     return True

@@ -21,6 +21,8 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from ragloom.errors import StoreError, UsageError
 from ragloom.evals.answer_sets import AnswerSet, load_answer_set
 from ragloom.evals.answers import Progress, evaluate_answers
+from ragloom.evals.judges import Scores
+from ragloom.evals.judging import judge_run
 from ragloom.evals.output_cache import CachedChatModel, OutputCache, recorded_calls
 from ragloom.evals.records import METRICS
 from ragloom.evals.run_folder import RunFolder, read_run
@@ -352,6 +354,43 @@ def test_counterfactual_passages_and_who_repeats_them(tmp_path: Path, city_set: 
     assert naive["contains"] == 0.0
     record = read_run(tmp_path / "run")[1][0]
     assert record["false_answer"] in record["answer"]
+
+
+class EveryOther:
+    """A judge that scores every other record, and counts how often it was asked."""
+
+    names = ("odd:even",)
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def judge(self, record: Any) -> Scores:
+        self.asked += 1
+        if self.asked % 2:
+            return Scores({"odd:even": 1.0}, {})
+        return Scores({"odd:even": None}, {"odd:even": "it babbled"})
+
+
+def test_a_judge_over_a_finished_run(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    evaluate(systems=[System("naive")])
+    before = (tmp_path / "run" / "records.jsonl").read_bytes()
+    judge = EveryOther()
+    (row,) = judge_run(tmp_path / "run", [judge])
+    assert (row["metric"], row["mean"], row["n"], row["without"]) == ("odd:even", 1.0, 6, 6)
+    path = tmp_path / "run" / "judged.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    assert json.loads(lines[1])["reasons"] == {"odd:even": "it babbled"}
+    path.write_text("".join(lines[:4]) + lines[4][:20] + "\n")
+    assert judge_run(tmp_path / "run", [judge])[0]["n"] == 6
+    assert judge.asked == 12 + 8, "only what was not judged yet"
+    assert (tmp_path / "run" / "records.jsonl").read_bytes() == before
+
+
+def test_an_unknown_judge_is_named_before_anything_runs(cli: Cli, cities: Path) -> None:
+    result = cli("eval", "answers", cities, "--judge", "ragas:truth", "--out", "run")
+    assert result.code == 2
+    assert "unknown metric 'truth' of ragas" in result.err
+    assert not Path("run").exists()
 
 
 FACTORY = """
