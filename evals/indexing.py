@@ -6,10 +6,9 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from ..models import cache_folder
-from ..retrieval.chunkers import chunk_document
+from ..models import Embedder, cache_folder
+from ..retrieval.chunkers import ChunkSettings, chunk_document
 from ..retrieval.ingest import WINDOW_CHUNKS
 from ..retrieval.knowledge_base import KnowledgeBase
 from ..retrieval.ledger import DocumentRecord
@@ -17,7 +16,25 @@ from ..retrieval.readers import Page, ParsedDocument
 from ..retrieval.rows import PendingDocument, build_rows
 from .datasets import RetrievalSet
 
-__all__ = ("index_set",)
+__all__ = ("index_set", "set_base")
+
+
+def set_base(
+    retrieval_set: RetrievalSet,
+    *,
+    embedder: str | Embedder | None = None,
+    chunking: ChunkSettings | None = None,
+) -> KnowledgeBase:
+    """The knowledge base of a set in the cache folder, indexed or not yet.
+
+    Its folder is named by the documents, the embedder and the chunking, so that equal ones are indexed once.
+    """
+    wanted = KnowledgeBase("", embedder=embedder, chunking=chunking)
+    digest = hashlib.sha256(wanted.fingerprint.encode())
+    for key, (title, text) in retrieval_set.documents.items():
+        digest.update(f"\0{key}\0{title}\0{text}".encode("utf-8", "replace"))
+    folder = cache_folder("evals") / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"
+    return KnowledgeBase(folder, embedder=embedder, chunking=chunking)
 
 
 def index_set(
@@ -28,9 +45,10 @@ def index_set(
 ) -> tuple[KnowledgeBase, float]:
     """The set's corpus as a knowledge base whose sources are document ids; and the seconds that building it took.
 
-    The same corpus with the same embedder and chunking is built once; `progress` gets (documents done, in all).
+    Without `kb`, it is the one of `set_base` with the default embedder and chunking. `progress` gets (documents done,
+    in all).
     """
-    kb = kb or KnowledgeBase(_folder(retrieval_set))
+    kb = kb or set_base(retrieval_set)
     with kb.writing():
         kb.prepare()
         meter = kb.folder / "seconds.json"
@@ -78,10 +96,3 @@ def _pending(kb: KnowledgeBase, key: str, title: str, text: str) -> PendingDocum
         ingested_at=0.0,
     )
     return PendingDocument(record, chunk_document(document, kb.embedder, kb.chunking), "{}", False, False)
-
-
-def _folder(retrieval_set: RetrievalSet) -> Path:
-    digest = hashlib.sha256(KnowledgeBase("").fingerprint.encode())
-    for key, (title, text) in retrieval_set.documents.items():
-        digest.update(f"\0{key}\0{title}\0{text}".encode("utf-8", "replace"))
-    return cache_folder("evals") / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"

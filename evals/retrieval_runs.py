@@ -36,13 +36,16 @@ Pair = tuple[str, str]
 _NEEDED = {"set", "mode", "query_id", "settings", "ms", "gold", "ranking", *METRICS}
 
 
-def run_settings(retrieval_set: RetrievalSet) -> str:
+def run_settings(retrieval_set: RetrievalSet, kb: KnowledgeBase | None = None) -> str:
     """A hash of what decides the figures: corpus, queries, judgements, embedder, chunking, depth and ragloom's version.
+
+    Embedder and chunking are those of `kb`, or the default ones.
 
     >>> run_settings(found) == run_settings(found.limited(10))  # doctest: +SKIP
     False
     """
-    digest = hashlib.sha256(f"{__version__}|{DEPTH}|{CHUNKS_PER_DOCUMENT}|{KnowledgeBase('').fingerprint}".encode())
+    base = (kb or KnowledgeBase("")).fingerprint
+    digest = hashlib.sha256(f"{__version__}|{DEPTH}|{CHUNKS_PER_DOCUMENT}|{base}".encode())
     for part in (retrieval_set.documents, retrieval_set.queries, retrieval_set.qrels):
         for item in part.items():
             digest.update(f"\0{item!r}".encode("utf-8", "surrogatepass"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .eval_output import progress_bar, tell_problems
+from .eval_output import progress_bar, set_base_of, tell_problems
 from .output import JsonOption, KbOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def answers(
     judges = _judges(judge, judge_llm or settings.llm)
     told = {
         "retrieval": settings.retriever_options(),
-        "kb": str(Path(settings.kb).resolve()) if kb else None,
+        "kb": _knowledge_base(settings) if kb else None,
+        "embedder": settings.embedder,
+        "chunking": [settings.chunk_strategy, settings.chunk_size, settings.chunk_overlap],
         "critic": critic,
         "stress": repr(stress) if stress != Stress(seed=seed) else None,
     }
@@ -152,11 +154,22 @@ def _retriever(answer_set: AnswerSet, settings: Settings, kb: str | None, stress
         opened = KnowledgeBase.open(settings.kb, embedder=settings.embedder)
     elif answer_set.documents:
         found = answer_set.retrieval_set()
-        opened, _ = index_set(found, progress=lambda done, all_: bar.show(f"indexing {found.name}", done, all_))
+        base = set_base_of(found, settings)
+        opened, _ = index_set(
+            found, kb=base, progress=lambda done, all_: bar.show(f"indexing {found.name}", done, all_)
+        )
     else:
         raise UsageError(f"{answer_set.name!r} has no passages", hint="name the knowledge base to ask with --kb")
     retriever: Any = opened.retriever(**settings.retriever_options())
     return retriever if stress == type(stress)(seed=stress.seed) else StressedRetriever(retriever, stress, answer_set)
+
+
+def _knowledge_base(settings: Settings) -> str:
+    """Where it lies, and which version: other documents give other answers."""
+    from ..retrieval import KnowledgeBase
+
+    opened = KnowledgeBase.open(settings.kb, embedder=settings.embedder)
+    return f"{Path(settings.kb).resolve()} version {opened.table.snapshot().version}"
 
 
 def _critic(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the `ragloom eval` commands share: a progress bar over records, and the problems of sets."""
+"""What the `ragloom eval` commands share: a progress bar over records, where sets are indexed, their problems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from .output import console, note
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ("ProgressBar", "progress_bar", "tell_problems")
+    from ..evals import RetrievalSet
+    from ..retrieval import KnowledgeBase
+    from ..settings import Settings
+
+__all__ = ("ProgressBar", "progress_bar", "set_base_of", "tell_problems")
 
 MOST_PROBLEMS = 10
 
@@ -36,6 +40,18 @@ def progress_bar() -> Iterator[ProgressBar]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         yield ProgressBar(bar)
+
+
+def set_base_of(retrieval_set: RetrievalSet, settings: Settings) -> KnowledgeBase:
+    """Where a set is indexed: with the embedder and the chunking that the settings name."""
+    from dataclasses import replace
+
+    from ..evals.indexing import set_base
+    from ..retrieval.chunkers import ChunkSettings
+
+    names = {"strategy": settings.chunk_strategy, "size": settings.chunk_size, "overlap": settings.chunk_overlap}
+    asked: dict[str, Any] = {name: value for name, value in names.items() if value is not None}
+    return set_base(retrieval_set, embedder=settings.embedder, chunking=replace(ChunkSettings(), **asked))
 
 
 def tell_problems(sets: Iterable[Any]) -> None:

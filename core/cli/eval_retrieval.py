@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from .eval_output import progress_bar, tell_problems
+from .eval_output import progress_bar, set_base_of, tell_problems
 from .output import JsonOption, console, emit, note
 
 if TYPE_CHECKING:
@@ -108,8 +108,10 @@ def _run(retrieval_set: RetrievalSet, modes: Sequence[Mode], seed: int, kept: An
     from ..evals.retrieval import evaluate_retrieval
     from ..evals.retrieval_runs import run_settings
     from ..retrieval import KnowledgeBase
+    from ..settings import load_settings
 
-    settings = run_settings(retrieval_set) if kept else ""
+    base = set_base_of(retrieval_set, load_settings())
+    settings = run_settings(retrieval_set, base) if kept else ""
     done = {name: kept.finished(retrieval_set, name, settings, seed=seed) for name in modes} if kept else {}
     found = [name for name in modes if done.get(name)]
     if found:
@@ -120,13 +122,15 @@ def _run(retrieval_set: RetrievalSet, modes: Sequence[Mode], seed: int, kept: An
     with progress_bar() as bar:
         label = f"indexing {retrieval_set.name}"
         bar.show(label, 0, None)
-        kb, seconds = index_set(retrieval_set, progress=partial(bar.show, label))
+        kb, seconds = index_set(retrieval_set, kb=base, progress=partial(bar.show, label))
         for name in modes:
             if done.get(name):
                 yield done[name]
                 continue
             tell = partial(bar.show, f"{retrieval_set.name} {name}")
-            opened = KnowledgeBase.open(kb.folder)  # anew: no query's vector is remembered from another mode
+            opened = KnowledgeBase.open(
+                kb.folder, embedder=base.embedder_spec
+            )  # anew: no query's vector is remembered from another mode
             result = evaluate_retrieval(opened, retrieval_set, name, index_seconds=seconds, seed=seed, progress=tell)
             if kept:
                 kept.add(result, retrieval_set, settings)

@@ -6,13 +6,10 @@ the same folder that `ragloom eval retrieval` uses, and a build that was cut off
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...models import cache_folder
-from ...retrieval.chunkers import ChunkSettings
 from ...retrieval.feedback import feedback
 from ...retrieval.fusion import reciprocal_rank_fusion, relative_score_fusion
 from ...retrieval.knowledge_base import KnowledgeBase
@@ -25,7 +22,7 @@ from .space import DEFAULT, Candidate
 if TYPE_CHECKING:
     from ...models.protocols import Embedder
 
-__all__ = ("QueryVectors", "Rankings", "tuning_base")
+__all__ = ("QueryVectors", "Rankings")
 
 TOP_K = DEPTH * CHUNKS_PER_DOCUMENT
 POOL = pool_size(TOP_K)
@@ -45,18 +42,6 @@ class QueryVectors:
             self.embedder = self.embedder or kb.embedder
             self._known[query] = self.embedder.embed_query(query)
         return self._known[query]
-
-
-def tuning_base(
-    retrieval_set: RetrievalSet, chunking: ChunkSettings, embedder: str | Embedder | None = None
-) -> KnowledgeBase:
-    """The knowledge base of a set under a chunking, indexed or not yet."""
-    wanted = KnowledgeBase("", embedder=embedder, chunking=chunking)
-    digest = hashlib.sha256(wanted.fingerprint.encode())  # as `index_set` names its own folder
-    for key, (title, text) in retrieval_set.documents.items():
-        digest.update(f"\0{key}\0{title}\0{text}".encode("utf-8", "replace"))
-    folder = cache_folder("evals") / f"{retrieval_set.name}-{digest.hexdigest()[:12]}"
-    return KnowledgeBase(folder, embedder=embedder, chunking=chunking)
 
 
 class Rankings:

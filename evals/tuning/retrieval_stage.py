@@ -11,10 +11,11 @@ from ...errors import UsageError
 from ...retrieval.chunkers import ChunkSettings
 from ...retrieval.knowledge_base import KnowledgeBase
 from ..datasets import RetrievalSet
+from ..indexing import set_base
 from .choose import PerQuery
 from .chunk_cost import SAME, ChunkSample, sample_chunks
 from .clock import Clock, OutOfTime, Tell
-from .rankings import QueryVectors, Rankings, tuning_base
+from .rankings import QueryVectors, Rankings
 from .space import CHUNKINGS, Candidate, chunking_name
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Bench:
                     if clock:
                         clock.check()
 
-                kb = tuning_base(each, chunking, self.embedder)
+                kb = set_base(each, chunking=chunking, embedder=self.embedder)
                 found.append(Rankings(each, kb, self.vectors, progress=progress))
             self._rankings = chunking, found
             self.seconds = max(self.seconds, sum(each.seconds for each in found))
@@ -93,7 +94,7 @@ class Bench:
         """Share of the documents that are indexed under the chunking already."""
         there, wanted = 0, 0
         for each in self.sets:
-            kb = tuning_base(each, chunking, self.embedder)
+            kb = set_base(each, chunking=chunking, embedder=self.embedder)
             wanted += len(each.documents)
             if kb.exists:
                 stored = kb.table.snapshot().rows(columns=["doc_id"])["doc_id"].to_pylist()
@@ -197,7 +198,9 @@ class _Meter:
     def _index_seconds(self, chunking: ChunkSettings) -> float:
         if self.per_token is None:  # every index so far was there already: what building the first one took once
             known = next(iter(self.samples))
-            built = sum(_built(tuning_base(each, known, self.bench.embedder)) for each in self.bench.sets)
+            built = sum(
+                _built(set_base(each, chunking=known, embedder=self.bench.embedder)) for each in self.bench.sets
+            )
             self.per_token = built / max(self.samples[known].tokens, 1)
         return (1 - self.bench.indexed(chunking)) * self.samples[chunking].tokens * self.per_token
 
@@ -206,7 +209,7 @@ class _Meter:
         if chunking not in self.samples:
             embedder = self.bench.vectors.embedder
             if embedder is None:
-                embedder = tuning_base(self.bench.sets[0], chunking, self.bench.embedder).embedder
+                embedder = set_base(self.bench.sets[0], chunking=chunking, embedder=self.bench.embedder).embedder
                 self.bench.vectors.embedder = embedder
             self.samples[chunking] = sample_chunks(self.bench.sets, chunking, embedder)
         return self.samples[chunking]

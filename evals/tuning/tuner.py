@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ... import __version__
 from ...models import cache_folder
 from ..answer_sets import share_of
+from ..indexing import set_base
 from .answer_stage import Answered, Asked, Asker, Reader, search_readers
 from .choose import choose
 from .clock import Clock, OutOfTime, Tell
-from .rankings import QueryVectors, tuning_base
+from .rankings import QueryVectors
 from .result import Comparison, Outcome, Row, Tuned
 from .retrieval_stage import Bench, Searched, search_retrieval
 from .sets import TuningSet, most_queries
@@ -136,7 +137,8 @@ def _study_file(bench: Bench, metric: str, chunkings: Sequence[Any], seed: int) 
     told = f"{__version__} {metric} {seed} {[chunking_name(each) for each in chunkings]}"
     digest = hashlib.sha256(told.encode())
     for each in bench.sets:
-        base = tuning_base(each, DEFAULT.chunking, bench.embedder)  # its folder is named by documents and embedder
+        # Its folder is named by documents and embedder.
+        base = set_base(each, chunking=DEFAULT.chunking, embedder=bench.embedder)
         digest.update(f"\0{base.folder.name}\0{sorted(each.queries.items())}\0{sorted(each.qrels.items())}".encode())
     return cache_folder("tuning") / f"{digest.hexdigest()[:16]}.journal"
 
@@ -191,7 +193,7 @@ def _retrievers(
         from ..indexing import index_set
 
         found = bases[name].retrieval
-        kb, _ = index_set(found, kb=tuning_base(found, candidate.chunking, embedder))
+        kb, _ = index_set(found, kb=set_base(found, chunking=candidate.chunking, embedder=embedder))
         fused: dict[str, Any] = (
             {"alpha": candidate.alpha, "fusion": candidate.fusion} if candidate.mode == "hybrid" else {}
         )

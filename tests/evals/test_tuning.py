@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from ragloom.errors import UsageError
+from ragloom.evals.indexing import set_base
 from ragloom.evals.retrieval import evaluate_retrieval
 from ragloom.evals.tuning import load_tuning_sets, render_report, tune
 from ragloom.evals.tuning.answer_stage import Reader, right
 from ragloom.evals.tuning.choose import choose
-from ragloom.evals.tuning.rankings import QueryVectors, Rankings, tuning_base
+from ragloom.evals.tuning.rankings import QueryVectors, Rankings
 from ragloom.evals.tuning.settings_file import TUNED, write_settings
 from ragloom.evals.tuning.space import DEFAULT, Candidate, candidate_of
 from ragloom.retrieval.chunkers import ChunkSettings
@@ -110,7 +111,7 @@ def test_scores_are_those_of_the_real_retriever(
     own_folder: Path, embedder: HashEmbedding, options: dict[str, Any]
 ) -> None:
     found = load_tuning_sets([words_set(own_folder / "words", 20)])[0].retrieval
-    kb = tuning_base(found, ChunkSettings(), embedder)
+    kb = set_base(found, chunking=ChunkSettings(), embedder=embedder)
     scores = Rankings(found, kb, QueryVectors()).scores(candidate_of(options))
     fixed = dict(options)
     made = kb.retriever
