@@ -67,7 +67,8 @@ class RunFolder:
     def _settle(self, settings: dict[str, Any]) -> None:
         path = self.path / "run.json"
         told = json.loads(json.dumps(settings, default=str))
-        if path.exists():
+        held = (self.path / "records.jsonl", self.path / "partial.jsonl")
+        if path.exists() and any(each.exists() and each.stat().st_size for each in held):
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:

@@ -217,6 +217,14 @@ def test_another_run_in_the_folder_is_refused(evaluate: Callable[..., Any]) -> N
         evaluate(seed=1)
 
 
+def test_a_run_that_kept_nothing_yet_is_no_other_run(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run").open({"seed": 0}):
+        pass
+    with RunFolder(tmp_path / "run").open({"seed": 1}):
+        pass
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == {"seed": 1}
+
+
 def test_two_runs_at_once_are_refused(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run").open({}), pytest.raises(StoreError, match="another process"):
         evaluate()
