@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,12 @@ def evaluate(data: Path, llm: str, limit: int) -> list[dict[str, Any]]:
     given = ["--strategy", "closed-book,naive", "--llm", llm, "--limit", str(limit), "--seed", str(SEED)]
     command = [*ragloom, *sets, *given, "--out", str(folder), "--report", str(folder / "report.html"), "--json"]
     say(f"{llm}: {limit} questions of each of {len(sets)} sets")
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    # Nothing of the user's own settings: the figures are those of the defaults.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAGLOOM_")}
+    environment["RAGLOOM_CONFIG"] = os.devnull
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"ragloom eval answers ended with {done.returncode}")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -27,15 +27,22 @@ def main() -> None:
         return
     from ragloom.evals.answer_sets import load_answer_set
     from ragloom.evals.answers import evaluate_answers
+    from ragloom.evals.cached_model import CachedChatModel
     from ragloom.evals.indexing import index_set
-    from ragloom.evals.output_cache import CachedChatModel, OutputCache
+    from ragloom.evals.output_cache import OutputCache
     from ragloom.evals.systems import System
     from ragloom.graphs import naive_rag
     from ragloom.retrieval import KnowledgeBase
+    from ragloom.retrieval.sentences import sentence_spans
     from ragloom.testing import FakeChatModel, HashEmbedding
 
     found = load_answer_set(given.data / "squad").limited(given.limit, seed=SEED)
-    answer = "It was built in 1889 by the company of Gustave Eiffel."
+
+    def reply(messages: list[Any]) -> str:
+        """A sentence of the first passage, so that citations and support have work to do."""
+        text = str(messages[-1].text).partition("]")[2].strip()
+        return text[: sentence_spans(text)[0][1]] if text else "I don't know."
+
     inside: list[float] = []
     marks: list[float] = []
 
@@ -56,14 +63,14 @@ def main() -> None:
         evaluate_answers(
             [found],
             [System("naive", factory=timed)],
-            FakeChatModel(replies=[answer]),
+            FakeChatModel(replies=reply),
             retriever=lambda _: retriever,
             folder=Path(folder) / "run",
             outputs=OutputCache(Path(folder) / "outputs.sqlite"),
             progress=lambda _: marks.append(time.perf_counter() * 1000),
         )
         outside = np.diff(marks) - np.array(inside[1:])
-        bare = FakeChatModel(replies=[answer])
+        bare = FakeChatModel(replies=reply)
         cached = CachedChatModel.around(bare, outputs=OutputCache(Path(folder) / "others.sqlite"))
         spent: dict[str, list[float]] = {"without": [], "with": []}
         for number, question in enumerate(found.questions):

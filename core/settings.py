@@ -53,8 +53,12 @@ class Settings(BaseSettings):
         return options | ({"alpha": self.alpha, "fusion": self.fusion} if self.mode == "hybrid" else {})
 
     def strategy_options(self, strategy: str) -> dict[str, Any]:
-        """What a strategy takes beside retriever and model: the reader's prompt, where one is set."""
-        return {"prompt": self.prompt} if self.prompt and strategy != "closed-book" else {}
+        """What a strategy takes beside retriever and model: the reader's prompt, where one is set.
+
+        A file of the user's own shows passages, which closed book has none of; the named prompts exist for both.
+        """
+        own = self.prompt not in (None, "read", "short")
+        return {} if self.prompt is None or (own and strategy == "closed-book") else {"prompt": self.prompt}
 
     @classmethod
     def settings_customise_sources(

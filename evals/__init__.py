@@ -9,8 +9,8 @@ import lazy_loader
 if TYPE_CHECKING:
     from .answer_sets import AnswerSet, Question, load_answer_set
     from .answers import evaluate_answers
+    from .cached_model import CachedChatModel
     from .datasets import RetrievalSet, load_retrieval_set
-    from .output_cache import CachedChatModel
     from .report import write_report
     from .retrieval import RetrievalResult, evaluate_retrieval
     from .stress import Stress, StressedRetriever
@@ -39,7 +39,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "answer_sets": ["AnswerSet", "Question", "load_answer_set"],
         "answers": ["evaluate_answers"],
         "datasets": ["RetrievalSet", "load_retrieval_set"],
-        "output_cache": ["CachedChatModel"],
+        "cached_model": ["CachedChatModel"],
         "report": ["write_report"],
         "retrieval": ["RetrievalResult", "evaluate_retrieval"],
         "stress": ["Stress", "StressedRetriever"],

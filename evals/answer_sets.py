@@ -104,9 +104,18 @@ def load_answer_set(folder: Path) -> AnswerSet:
 def _questions(path: Path, documents: Documents, problems: list[Problem]) -> dict[str, Question]:
     questions: dict[str, Question] = {}
     for row in scan_jsonl(path, problems):
-        answers = tuple(answer for answer in row.texts("answers", "answer") if answer.strip())
-        answerable = bool(row.fields.get("answerable", True))
-        gold = row.texts("passage_ids", "doc_ids")
+        try:
+            answers = tuple(answer for answer in row.texts("answers", "answer") if answer.strip())
+            gold = row.texts("passage_ids", "doc_ids")
+        except ValueError as error:
+            problems.append(row.problem(f"{error}: left out"))
+            continue
+        answerable = row.fields.get("answerable")
+        if answerable is None:
+            answerable = True
+        if not isinstance(answerable, bool):
+            problems.append(row.problem(f"'answerable' is {answerable!r}, neither true nor false: left out"))
+            continue
         unknown = [key for key in gold if documents and key not in documents]
         if row.key is None or not row.text("question").strip():
             problems.append(row.problem("no 'id'" if row.key is None else "no 'question'"))

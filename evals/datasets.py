@@ -71,8 +71,11 @@ def load_retrieval_set(folder: Path, *, split: str | None = None) -> RetrievalSe
         else:
             texts[row.key] = row.text("text")
     qrels: dict[str, dict[str, int]] = {}
+    judged: dict[tuple[str, str], int] = {}
     for row, query, document, relevance in _qrels(folder, split, problems):
-        if query in texts and relevance > 0:
+        if (known := judged.setdefault((query, document), relevance)) != relevance:
+            problems.append(row.problem(f"relevance {relevance}, but {known} before: the first one counts"))
+        elif query in texts and relevance > 0:
             if document not in documents:
                 problems.append(row.problem(f"document {document!r} is not in the corpus: counted as never found"))
             qrels.setdefault(query, {})[document] = relevance
@@ -134,5 +137,10 @@ def _tsv_rows(folder: Path, split: str | None) -> Iterator[Row]:
     if not path.exists():
         raise UsageError(f"there is no {str(path)!r}", hint="choose another --split")
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-        for number, fields in enumerate(csv.DictReader(stream, delimiter="\t"), start=2):
-            yield Row(dict(fields), str(path), number)
+        rows = csv.DictReader(stream, delimiter="\t")
+        try:
+            for number, fields in enumerate(rows, start=2):
+                yield Row(dict(fields), str(path), number)
+        except csv.Error as error:
+            hint = "is a quotation mark left open?"
+            raise UsageError(f"{str(path)!r} is damaged at line {rows.line_num}: {error}", hint=hint) from error

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ..models import Embedder, cache_folder
 from ..retrieval.chunkers import ChunkSettings, chunk_document
@@ -15,8 +17,9 @@ from ..retrieval.ledger import DocumentRecord
 from ..retrieval.readers import Page, ParsedDocument
 from ..retrieval.rows import PendingDocument, build_rows
 from .datasets import RetrievalSet
+from .files import write_whole
 
-__all__ = ("index_set", "set_base")
+__all__ = ("index_set", "seconds_noted", "set_base")
 
 
 def set_base(
@@ -52,9 +55,15 @@ def index_set(
     with kb.writing():
         kb.prepare()
         meter = kb.folder / "seconds.json"
-        spent: float = json.loads(meter.read_text()) if meter.exists() else 0.0
+        spent = seconds_noted(kb.folder)
         stored = set(kb.table.snapshot().rows(columns=["doc_id"])["doc_id"].to_pylist())
-        missing = {key: document for key, document in retrieval_set.documents.items() if key not in stored}
+        # A document without a word has no chunk, and would be missing for ever.
+        missing = {
+            key: (title, text)
+            for key, (title, text) in retrieval_set.documents.items()
+            if key not in stored and (title.strip() or text.strip())
+        }
+        before = len(retrieval_set.documents) - len(missing)
         if not missing:
             return kb, spent
         began = time.perf_counter()
@@ -66,13 +75,22 @@ def index_set(
                 rows, _ = build_rows(kb, window, {})
                 kb.table.append(rows)
                 window = []
-                meter.write_text(json.dumps(spent + time.perf_counter() - began))
+                write_whole(meter, json.dumps(spent + time.perf_counter() - began))
                 if progress:
-                    progress(len(stored) + number, len(retrieval_set.documents))
+                    progress(before + number, len(retrieval_set.documents))
         kb.table.maintain()
         spent += time.perf_counter() - began
-        meter.write_text(json.dumps(spent))
+        write_whole(meter, json.dumps(spent))
         return kb, spent
+
+
+def seconds_noted(folder: Path) -> float:
+    """What building the index in this folder took so far; 0 where nothing was noted, or the note is damaged."""
+    try:
+        spent = float(json.loads((folder / "seconds.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError):
+        return 0.0
+    return spent if math.isfinite(spent) else 0.0
 
 
 def _pending(kb: KnowledgeBase, key: str, title: str, text: str) -> PendingDocument:

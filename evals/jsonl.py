@@ -51,9 +51,21 @@ class Row:
         return "" if value is None else str(value)
 
     def texts(self, *names: str) -> tuple[str, ...]:
-        """The first of these fields that is there, as a tuple of texts; one text counts as a list of one."""
-        value = next((self.fields[name] for name in names if self.fields.get(name) is not None), ())
-        return tuple(str(item) for item in value) if isinstance(value, (list, tuple)) else (str(value),)
+        """The first of these fields that holds any text, as a tuple of texts; one text counts as a list of one.
+
+        Nulls are left out, numbers are texts, and of an object its "text" counts (SQuAD as Hugging Face has it). Raises
+        `ValueError` where a field is anything else.
+        """
+        for name in names:
+            value = self.fields.get(name)
+            if isinstance(value, dict) and value.get("text") is not None:
+                value = value["text"]
+            items = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+            if any(isinstance(item, bool) or not isinstance(item, (str, int, float)) for item in items):
+                raise ValueError(f"{name!r} is no list of texts")
+            if items:
+                return tuple(str(item) for item in items)
+        return ()
 
 
 def find_jsonl(folder: Path, *stems: str) -> Path | None:

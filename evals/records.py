@@ -22,7 +22,7 @@ METRICS = (
     *("gold_retrieved", "citation_precision", "citation_recall", "support"),  # where it comes from
     "abstain_accuracy",  # whether it answered where it should, and only there
 )
-"""Every quality metric, 0 to 1, more is better. docs/evals.md has the definitions."""
+"""Every quality metric, 0 to 1, more is better. docs/metrics.md has the definitions."""
 
 
 class CitedDocument(TypedDict):

@@ -41,8 +41,8 @@ class RunFolder:
         self._stream: Any = None
 
     @contextmanager
-    def open(self, settings: dict[str, Any], *, retry_failed: bool = False) -> Iterator[RunFolder]:
-        """Locks the folder and takes up what is there. `retry_failed` forgets the records that failed."""
+    def open(self, settings: dict[str, Any], *, retry_failed: bool = False, fresh: bool = False) -> Iterator[RunFolder]:
+        """Locks the folder and takes up what is there. `retry_failed` forgets the records that failed, `fresh` all."""
         from filelock import FileLock, Timeout
 
         self.path.mkdir(parents=True, exist_ok=True)
@@ -54,11 +54,14 @@ class RunFolder:
                 f"another process writes to {str(self.path)!r}", hint="wait, or use another --out"
             ) from error
         try:
+            if fresh:
+                for name in ("run.json", "records.jsonl", "timings.jsonl", "summary.json", "partial.jsonl"):
+                    (self.path / name).unlink(missing_ok=True)
             self._settle(settings)
             self._load()
             if retry_failed:
                 self._forget_failed()
-            with (self.path / "partial.jsonl").open("a", encoding="utf-8") as self._stream:
+            with (self.path / "partial.jsonl").open("a", encoding="utf-8", errors="replace") as self._stream:
                 yield self
         finally:
             self._stream = None
@@ -77,14 +80,17 @@ class RunFolder:
             # What was asked decides; who asked, when and with which versions does not.
             differs = [name for name in differs if name not in ("created", "versions", "command", "problems")]
             if differs:
-                was = f"{differs[0]} was {kept.get(differs[0])!r}, now {told.get(differs[0])!r}"
-                raise UsageError(f"{str(self.path)!r} holds another run: {was}", hint="use another --out, or --fresh")
+                values = [str(each.get(differs[0])) for each in (kept, told)]
+                was = differs[0] if max(map(len, values)) > 60 else f"{differs[0]} was {values[0]}, now {values[1]}"
+                raise UsageError(f"{str(self.path)!r} holds another run ({was})", hint="use another --out, or --fresh")
             return
         write_whole(path, json.dumps(told, indent=1, ensure_ascii=False))
 
     def _load(self) -> None:
         if (self.path / "records.jsonl").exists() and not (self.path / "partial.jsonl").exists():
             records, timings = _lines(self.path / "records.jsonl"), _lines(self.path / "timings.jsonl")
+            if len(records) != len(timings):
+                raise UsageError(f"{str(self.path)!r} is damaged", hint="--fresh runs it again, from the outputs kept")
             pairs = [{"record": left, "timing": right} for left, right in zip(records, timings, strict=True)]
             write_whole(
                 self.path / "partial.jsonl", "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in pairs)

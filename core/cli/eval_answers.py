@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import ModelError, UsageError
 from .eval_output import progress_bar, set_base_of, tell_problems
 from .output import JsonOption, KbOption, console, download_progress, emit, note
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ("answers",)
 
+ON_THIS_MACHINE = ("bundled:", "gguf:", "ollama:")
+"""Models that gain nothing from several questions at a time, and would be timed waiting for each other."""
+
 
 def answers(
     sets: Annotated[list[Path], typer.Argument(help="Folders with questions and passages; or question files (--kb).")],
@@ -35,7 +38,7 @@ def answers(
     ] = None,
     llm: Annotated[str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, gguf:PATH, openai:NAME.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many questions of each set.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of questions, the bootstrap and the stress.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of questions, the bootstrap and the stress.")] = 0,
     part: Annotated[str | None, typer.Option(help="Only the dev or the test half of the questions.")] = None,
     kb: KbOption = None,
     mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
@@ -87,18 +90,17 @@ def answers(
     stress = Stress(drop_gold, irrelevant, shuffle, counterfactual, seed=seed)
     with download_progress("fetching the chat model") as fetching:
         model = load_chat_model(settings.llm, progress=fetching)
-    judges = _judges(judge, judge_llm or settings.llm)
+    judges, judge_name = _judges(judge, judge_llm or settings.llm)
     told = {
         "retrieval": settings.retriever_options(),
         "kb": _knowledge_base(settings) if kb else None,
         "embedder": settings.embedder,
         "chunking": [settings.chunk_strategy, settings.chunk_size, settings.chunk_overlap],
-        "critic": critic,
         "stress": repr(stress) if stress != Stress(seed=seed) else None,
     }
+    if previous and not (previous / "summary.json").exists():
+        raise UsageError(f"{str(previous)!r} holds no finished run", hint="--previous wants the folder of one")
     folder = out or _default_folder(chosen, systems, settings.llm, seed, told)
-    if fresh:
-        _clear(folder)
     extra = {"command": _command(), "created": time.strftime("%Y-%m-%d %H:%M"), "versions": _versions()}
     extra["problems"] = [str(problem) for each in loaded for problem in each.problems][:100]
     with progress_bar() as bar:
@@ -118,8 +120,9 @@ def answers(
             baseline="naive" if "naive" in names else None,
             critic=_critic(critic),
             seed=seed,
-            workers=workers or (1 if settings.llm.startswith(("bundled:", "gguf:")) else 4),
+            workers=workers or (1 if settings.llm.startswith(ON_THIS_MACHINE) else 4),
             retry_failed=retry_failed,
+            fresh=fresh,
             progress=tell,
         )
     for summary in summaries:
@@ -129,12 +132,14 @@ def answers(
         _show(summaries)
     _tell_weaknesses(summaries)
     if judges:
-        _judge(folder, judges, seed, json)
+        _judge(folder, judges, judge_name, seed, json)
     note(f"run kept in {folder}")
     if report:
         from ..evals.report import write_report
 
         note(f"report written to {write_report(folder, report, previous=previous)}")
+    if all(row["failed"] == row["n"] for row in summaries):
+        raise ModelError("every question failed", hint="records.jsonl has the reasons")
 
 
 def _no_double_names(sets: list[AnswerSet]) -> None:
@@ -181,24 +186,30 @@ def _critic(name: str) -> Any:
     return EmbeddingCritic(load_embedder("bundled:minilm"))
 
 
-def _judges(specs: list[str] | None, llm: str) -> list[Any]:
-    """Loaded before the run, so that a wrong name is told at once."""
+def _judges(specs: list[str] | None, llm: str) -> tuple[list[Any], str]:
+    """The judges, and the identity of their model. Loaded before the run, so that a wrong name is told at once."""
     if not specs:
-        return []
+        return [], ""
+    from ..evals.cached_model import CachedChatModel
     from ..evals.judges import load_judge
-    from ..evals.output_cache import CachedChatModel
     from ..models import load_chat_model, load_embedder
 
     # Judges list every statement of a text: the 256 tokens of local models would cut the list off.
     model = CachedChatModel.around(load_chat_model(llm, max_tokens=2048))
-    return [load_judge(spec, model, load_embedder("bundled:minilm")) for spec in specs]
+    return [load_judge(spec, model, load_embedder("bundled:minilm")) for spec in specs], model.identity
 
 
-def _judge(folder: Path, judges: list[Any], seed: int, json: bool) -> None:
+def _judge(folder: Path, judges: list[Any], name: str, seed: int, json: bool) -> None:
     from ..evals.judging import judge_run
 
     with progress_bar() as bar:
-        rows = judge_run(folder, judges, seed=seed, progress=lambda done, total: bar.show("judging", done, total))
+        rows = judge_run(
+            folder,
+            judges,
+            judge_name=name,
+            seed=seed,
+            progress=lambda done, total: bar.show("judging", done, total),
+        )
     for row in rows:
         if json:
             emit({"judged": row})
@@ -211,15 +222,9 @@ def _judge(folder: Path, judges: list[Any], seed: int, json: bool) -> None:
 def _default_folder(sets: list[AnswerSet], systems: list[System], llm: str, seed: int, told: dict[str, Any]) -> Path:
     from ..models import cache_folder
 
-    parts = [each.fingerprint() for each in sets] + [f"{each.name} {each.options}" for each in systems]
+    parts = [each.fingerprint() for each in sets] + [str(each.identity()) for each in systems]
     key = jsonlib.dumps([parts, llm, seed, told], sort_keys=True, default=str)
     return cache_folder("runs") / hashlib.sha256(key.encode()).hexdigest()[:12]
-
-
-def _clear(folder: Path) -> None:
-    """Removes a run's files, and only those."""
-    for name in ("run.json", "records.jsonl", "timings.jsonl", "summary.json", "partial.jsonl", "judged.jsonl"):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _short_name(llm: str) -> str:
@@ -254,7 +259,7 @@ def _show(summaries: list[Summary]) -> None:
             shown.add_row(row["set"], row["strategy"], str(row["n"]), *(_cell(row, name) for name in columns))
         console().print(shown)
         console().print()
-    cost = Table("set", "strategy", "abstained", "rightly", box=None, pad_edge=False)
+    cost = Table("set", "strategy", "abst.", "abst. acc.", box=None, pad_edge=False)
     for name in ("calls", "tokens", "p50 s", "p95 s", "failed"):
         cost.add_column(name, justify="right")
     for row in summaries:
@@ -274,7 +279,8 @@ def _show(summaries: list[Summary]) -> None:
     for row in summaries:
         found = row["versus_baseline"].get("f1")
         if found:
-            clear = "" if found["low"] > 0 or found["high"] < 0 else " (not told apart from 0)"
+            sure = (found["low"] > 0 or found["high"] < 0) and found["low"] < found["high"]
+            clear = "" if sure else " (not told apart from 0)"
             interval = f"{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
             console().print(f"{row['set']}: F1 of {row['strategy']} minus {row['baseline']}: {interval}{clear}")
 
@@ -288,12 +294,14 @@ def _cell(row: Any, name: str) -> str:
 
 def _tell_weaknesses(summaries: list[Summary]) -> None:
     from ..evals.scoring import missing_metrics
+    from ..evals.statistics import small_sample_note
 
-    small = sorted({row["set"] for row in summaries if row["n"] < 200})
-    if small:
-        note(f"fewer than 200 questions, so intervals are wide: {', '.join(small)}")
+    for name, n in {row["set"]: row["n"] for row in summaries}.items():
+        if told := small_sample_note(n):
+            note(f"{name}: {told}")
     for row in summaries:
         if row["failed"]:
-            note(f"{row['set']} {row['strategy']}: {row['failed']} of {row['n']} failed; they count as 0")
+            failed = f"{row['failed']} of {row['n']} failed and count as 0"
+            note(f"{row['set']} {row['strategy']}: {failed}; --retry-failed asks them again")
     if missing := missing_metrics():
         note(f"not measured: {', '.join(missing)} (pip install 'ragloom[evals]')")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..answers import answer_question
-from ..output_cache import CachedChatModel
+from ..cached_model import CachedChatModel
 from ..systems import System
 from ..text_metrics import contains, f1, normalize
 from .choose import LEVEL, Choice, choose

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from ...errors import UsageError
 from ...retrieval.chunkers import ChunkSettings
 from ...retrieval.knowledge_base import KnowledgeBase
 from ..datasets import RetrievalSet
-from ..indexing import set_base
+from ..indexing import seconds_noted, set_base
 from .choose import PerQuery
 from .chunk_cost import SAME, ChunkSample, sample_chunks
 from .clock import Clock, OutOfTime, Tell
@@ -217,5 +216,4 @@ class _Meter:
 
 def _built(kb: KnowledgeBase) -> float:
     """What building the index took, as `index_set` noted it."""
-    meter = kb.folder / "seconds.json"
-    return float(json.loads(meter.read_text())) if meter.exists() else 0.0
+    return seconds_noted(kb.folder)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, START, StateGraph
 
+from ..common.prompts import prompt_name
 from ..common.state import StrategyInput, StrategyOutput, begin
 from .nodes import ClosedBookNodes
 from .state import ClosedBookState
@@ -23,6 +24,7 @@ def closed_book(
     llm: BaseChatModel,
     *,
     max_answer_tokens: int = 256,
+    prompt: str = "read",
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Asks the model without any document.
@@ -33,14 +35,15 @@ def closed_book(
 
     Requires: any chat model. The retriever is taken, like by every strategy, and not used.
     State: see `ClosedBookState`. Cost: 1 call of the language model.
-    Good for: the floor of an evaluation.
+    Good for: the floor of an evaluation. `prompt` is `read` (short sentences), `short` (the bare answer), or the path
+    of a Jinja file with the variable `question`.
 
     Example:
         >>> graph = closed_book(None, load_chat_model("bundled:smollm2"))  # doctest: +SKIP
         >>> graph.invoke({"question": "What is the capital of France?"})["answer"]  # doctest: +SKIP
         'The capital of France is Paris.'
     """
-    nodes = ClosedBookNodes(llm=llm, max_answer_tokens=max_answer_tokens)
+    nodes = ClosedBookNodes(llm=llm, max_answer_tokens=max_answer_tokens, prompt=prompt_name(__package__ or "", prompt))
     graph = StateGraph(ClosedBookState, input_schema=StrategyInput, output_schema=StrategyOutput)
     graph.add_node("begin", begin)
     graph.add_node("answer", nodes.answer)

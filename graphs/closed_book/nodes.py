@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -28,6 +29,7 @@ class ClosedBookNodes:
 
     llm: BaseChatModel
     max_answer_tokens: int
+    prompt: str | Path
 
     @property
     def answer(self) -> Any:
@@ -40,7 +42,7 @@ class ClosedBookNodes:
         with timed_step("answer") as step:
             limit = limit_answer(self.llm, self.max_answer_tokens)
             # Nothing was retrieved, so there is nothing to judge by: the critic finds no passage.
-            for sentence in read(self.llm, _prompt(state), state["asked"], [], OverlapCritic(), reading, **limit):
+            for sentence in read(self.llm, self._prompt(state), state["asked"], [], OverlapCritic(), reading, **limit):
                 write({"type": "sentence", "text": sentence.text, "citations": []})
             _tell(step, reading)
         return _update(reading, step)
@@ -51,15 +53,14 @@ class ClosedBookNodes:
         with timed_step("answer") as step:
             limit = limit_answer(self.llm, self.max_answer_tokens)
             async for sentence in aread(
-                self.llm, _prompt(state), state["asked"], [], OverlapCritic(), reading, **limit
+                self.llm, self._prompt(state), state["asked"], [], OverlapCritic(), reading, **limit
             ):
                 write({"type": "sentence", "text": sentence.text, "citations": []})
             _tell(step, reading)
         return _update(reading, step)
 
-
-def _prompt(state: ClosedBookState) -> list[BaseMessage]:
-    return render_prompt(__package__ or "", "answer", question=state["asked"])
+    def _prompt(self, state: ClosedBookState) -> list[BaseMessage]:
+        return render_prompt(__package__ or "", self.prompt, question=state["asked"])
 
 
 def _tell(step: Any, reading: Reading) -> None:

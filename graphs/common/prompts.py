@@ -26,10 +26,14 @@ _MARK = re.compile(r"^--- (system|user)$\n?", re.MULTILINE)
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    # A ragloom.toml in a folder from anywhere may name a prompt file: it must not run code.
     # Prompts are plain text, not HTML: nothing is to be escaped.
-    return Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
+    return ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
 
 
 @cache
@@ -65,17 +69,14 @@ def render_prompt(package: str, name: str | Path, **variables: Any) -> list[Base
 
     Raises `jinja2.UndefinedError` for a missing variable (`UsageError` in a file of the user's own).
 
-    The file is split into messages before it is rendered, so no passage can open a message of its own.
+    The file is split into messages before it is rendered, so no passage can open a message of its own. Jinja's
+    sandbox renders it: a prompt from anywhere cannot reach Python code.
     """
-    from jinja2 import TemplateError
-
     environment = _environment()
+    parts = _source(package, name)
     try:
-        return [
-            _ROLES[role](environment.from_string(template).render(**variables).strip())
-            for role, template in _source(package, name)
-        ]
-    except TemplateError as error:
+        return [_ROLES[role](environment.from_string(template).render(**variables).strip()) for role, template in parts]
+    except Exception as error:  # Jinja's own, or what an expression raises: {{ 1 / 0 }}
         if not isinstance(name, Path):
             raise
         known = ", ".join(variables)

@@ -146,10 +146,10 @@ def read(
             if checker.full:
                 break
             for raw in splitter.feed(meter.take(chunk)):
-                if checked := checker.check(raw):
+                if not checker.full and (checked := checker.check(raw)):
                     yield checked
     for raw in splitter.close():
-        if checked := checker.check(raw):
+        if not checker.full and (checked := checker.check(raw)):
             yield checked
     meter.close(messages)
 
@@ -170,10 +170,10 @@ async def aread(
             if checker.full:
                 break
             for raw in splitter.feed(meter.take(chunk)):
-                if checked := checker.check(raw):
+                if not checker.full and (checked := checker.check(raw)):
                     yield checked
     for raw in splitter.close():
-        if checked := checker.check(raw):
+        if not checker.full and (checked := checker.check(raw)):
             yield checked
     meter.close(messages)
 

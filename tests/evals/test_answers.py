@@ -21,9 +21,12 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from ragloom.errors import StoreError, UsageError
 from ragloom.evals.answer_sets import AnswerSet, load_answer_set
 from ragloom.evals.answers import Progress, evaluate_answers
+from ragloom.evals.cached_model import CachedChatModel
 from ragloom.evals.judges import Scores
 from ragloom.evals.judging import judge_run
-from ragloom.evals.output_cache import CachedChatModel, OutputCache, recorded_calls
+from ragloom.evals.model_calls import recorded_calls
+from ragloom.evals.model_identity import model_identity
+from ragloom.evals.output_cache import OutputCache
 from ragloom.evals.records import METRICS
 from ragloom.evals.run_folder import RunFolder, read_run
 from ragloom.evals.stress import Stress, StressedRetriever
@@ -152,8 +155,14 @@ def test_outputs_are_cached_by_model_prompt_and_settings(evaluate: Callable[...,
     assert len(other_prompt.calls) == 12
 
 
+class Steady(FakeChatModel):
+    """Does not draw at random."""
+
+    temperature: float = 0.0
+
+
 async def test_the_cache_gives_the_same_message_in_every_way(tmp_path: Path) -> None:
-    fake = FakeChatModel(replies=["One two three."])
+    fake = Steady(replies=["One two three."])
     llm = CachedChatModel.around(fake, outputs=OutputCache(tmp_path / "o.sqlite"))
     fresh = list(llm.stream("hello"))
     first = "".join(str(chunk.text) for chunk in fresh)
@@ -194,7 +203,7 @@ def test_a_damaged_cache_is_put_aside(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
     llm = CachedChatModel.around(FakeChatModel(replies=["fine"]), outputs=OutputCache(path))
     assert llm.invoke("hello").text == "fine"
-    assert path.with_suffix(".damaged").exists()
+    assert list(tmp_path.glob("*.damaged"))
 
 
 def test_parallel_runs_keep_the_order(evaluate: Callable[..., Any], tmp_path: Path) -> None:
@@ -213,7 +222,7 @@ def test_progress(evaluate: Callable[..., Any]) -> None:
 
 def test_another_run_in_the_folder_is_refused(evaluate: Callable[..., Any]) -> None:
     evaluate(seed=0)
-    with pytest.raises(UsageError, match="seed was 0, now 1"):
+    with pytest.raises(UsageError, match=r"seed was 0, now 1"):
         evaluate(seed=1)
 
 
@@ -332,6 +341,100 @@ def test_a_python_factory(evaluate: Callable[..., Any], monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    ("returned", "answer", "failed"),
+    [
+        ("None", "", None),
+        ("{'answer': None}", "", None),
+        ("{'answer': '20', 'citations': [{'id': 'p0'}]}", "20", None),
+        ("{'answer': '20', 'documents': ['text']}", "", "AttributeError"),
+        ("{'answer': '20', 'usage': {'tokens_in': None}}", "20", None),
+        ("['20']", "", "a strategy returns a dictionary or a text, not list"),
+        ("{'answer': '20', 'steps': [{'node': object()}]}", "", "TypeError"),
+        ("waits()", "20", None),
+    ],
+)
+def test_whatever_a_strategy_returns_the_run_goes_on(
+    evaluate: Callable[..., Any], tmp_path: Path, returned: str, answer: str, failed: str | None
+) -> None:
+    async def waits() -> str:
+        return "20"
+
+    factory = lambda retriever, llm: lambda asked: eval(returned, {"waits": waits})  # noqa: E731
+    (row,) = evaluate(systems=[System("mine", factory=factory)], baseline=None)
+    record = read_run(tmp_path / "run")[1][0]
+    assert record["answer"] == answer
+    assert failed is None or failed in record["failed"]
+    assert row["failed"] == (12 if failed else 0)
+
+
+def test_what_no_question_can_be_asked_with_stops_the_run(evaluate: Callable[..., Any]) -> None:
+    Path("mine.jinja").write_text("--- user\n{{ nothing }}")
+    with pytest.raises(UsageError, match="'nothing' is undefined"):
+        evaluate(systems=[System("naive", {"prompt": "mine.jinja"})])
+
+
+def test_an_edited_prompt_is_another_run(evaluate: Callable[..., Any]) -> None:
+    prompt = Path("mine.jinja")
+    system = lambda: [System("naive", {"prompt": "mine.jinja"})]  # noqa: E731
+    text = "--- user\n{% for p in passages %}{{ p.text }}{% endfor %}{{ question }}"
+    prompt.write_text(text)
+    evaluate(systems=system())
+    prompt.write_text(text + "!")
+    with pytest.raises(UsageError, match="holds another run"):
+        evaluate(systems=system())
+    assert evaluate(systems=system(), fresh=True)[0]["failed"] == 0
+
+
+def test_two_of_one_name_are_refused(evaluate: Callable[..., Any], city_set: AnswerSet) -> None:
+    with pytest.raises(UsageError, match="two strategies are called 'naive'"):
+        evaluate(systems=[System("naive"), System("naive", {"prompt": "short"})])
+    rows = evaluate(systems=[System("naive"), System("naive", {"prompt": "short"}, label="naive short")])
+    assert [row["strategy"] for row in rows] == ["naive", "naive short"]
+    with pytest.raises(UsageError, match="two sets are called 'cities'"):
+        evaluate(sets=[city_set, city_set])
+
+
+def test_a_replayed_answer_is_the_same_record(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    long = " ".join(f"Sentence number {n} says something else." for n in range(20))
+    systems = [System("closed-book")]
+    evaluate(llm=FakeChatModel(replies=[long]), systems=systems)
+    evaluate(llm=FakeChatModel(replies=[long]), systems=systems, folder=tmp_path / "again")
+    left, right = ((tmp_path / name / "records.jsonl").read_bytes() for name in ("run", "again"))
+    assert left == right
+    first, again = ((tmp_path / name / "timings.jsonl").read_text() for name in ("run", "again"))
+    assert first.replace('"cached": false', '"cached": true') == again
+
+
+def test_drafts_of_a_random_model_stay_several(tmp_path: Path) -> None:
+    class Random(FakeChatModel):
+        temperature: float = 1.0
+
+    outputs = OutputCache(tmp_path / "o.sqlite")
+
+    def drafts(seed: int) -> tuple[list[str], int]:
+        fake = Random(replies=["one", "two", "three"])
+        llm = CachedChatModel.around(fake, outputs=outputs, seed=seed)
+        with recorded_calls():
+            return [llm.invoke("draft").text for _ in range(3)], len(fake.calls)
+
+    assert drafts(0) == (["one", "two", "three"], 3)
+    assert drafts(0) == (["one", "two", "three"], 0)
+    assert drafts(1)[1] == 3
+
+
+def test_models_are_told_apart_without_their_secrets() -> None:
+    from langchain_openai import ChatOpenAI
+
+    def identity(**settings: Any) -> str:
+        return model_identity(ChatOpenAI(**{"model": "default", "api_key": "sk-secret", **settings}))
+
+    assert identity(base_url="http://a/v1") != identity(base_url="http://b/v1")
+    assert identity(temperature=0) != identity(temperature=1)
+    assert identity(api_key="sk-other") == identity()
+    assert "sk-" not in identity(extra_body={"api_key": "sk-deep"})
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("nowhere:build", "cannot import 'nowhere'"),
@@ -425,7 +528,7 @@ def test_command(cli: Cli, cities: Path) -> None:
     assert row["contains"] == 1.0
     for line, reason in ((13, "duplicate id 'q1'"), (14, "answerable, but no answers"), (15, "not JSON")):
         assert f"questions.jsonl:{line}: {reason}" in result.err
-    assert "fewer than 200 questions" in result.err
+    assert "cities: n = 6 is under 200" in result.err
     again = cli(*given, "--limit", "6")
     assert again.code == 0
     assert "ours:build" in again.out

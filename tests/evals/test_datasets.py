@@ -259,3 +259,17 @@ def test_an_answer_set_is_a_retrieval_set_too(tmp_path: Path) -> None:
         (5, "not JSON"),
     ]
     assert found.retrieval_set().qrels == {"1": {"p1": 1}}
+
+
+def test_a_field_without_end_in_a_tsv_is_named(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "beir")
+    path = folder / "qrels" / "test.tsv"
+    path.write_text(path.read_text() + '"' + "1\td1\t1\n" * 30_000)
+    with pytest.raises(UsageError, match=r"test\.tsv' is damaged at line \d+: field larger"):
+        load_retrieval_set(folder)
+
+
+def test_two_judgements_of_one_document(make: Callable[..., Path]) -> None:
+    found = load_retrieval_set(make(qrels=[*QRELS, QRELS[0], {**QRELS[1], "relevance": 1}]))
+    assert found.qrels == {"q1": {"d1": 1}, "q2": {"d2": 2}}
+    assert told(found) == ["qrels.jsonl:4: relevance 1, but 2 before: the first one counts"]

@@ -335,3 +335,18 @@ def test_a_bad_prompt_is_named(text: str | None, message: str) -> None:
         Path("mine.jinja").write_text(text)
     with pytest.raises(UsageError, match=re.escape(message)):
         ask_with("mine.jinja")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ cycler.__init__.__globals__.os.popen('echo x').read() }}",
+        "{{ question.__class__.__mro__ }}",
+        "{{ passages.clear() }}",
+        "{{ 1 / 0 }}",
+    ],
+)
+def test_a_prompt_runs_no_code(text: str) -> None:
+    Path("mine.jinja").write_text(f"--- user\n{text}")
+    with pytest.raises(UsageError, match=r"the prompt 'mine\.jinja' is wrong"):
+        ask_with("mine.jinja")
