@@ -11,7 +11,7 @@ import pytest
 
 from ragloom.evals.answer_sets import load_answer_set
 from ragloom.evals.questions import add_name, change_name, choose_passages, make_questions, read_reply
-from ragloom.evals.tuning import load_tuning_sets
+from ragloom.evals.tuning.sets import load_tuning_set
 from ragloom.retrieval import KnowledgeBase
 from ragloom.testing import FakeChatModel, HashEmbedding
 
@@ -74,7 +74,7 @@ def test_an_answer_set_is_made(kb: KnowledgeBase, own_folder: Path) -> None:
             texts = " ".join(text for _, text in found.documents.values())
             assert new and all(word.strip("?") not in texts for word in new)
     assert "made from your documents" in (out / "README.md").read_text()
-    assert load_tuning_sets([out])[0].answers is not None
+    assert load_tuning_set(out).answers is not None
 
 
 def test_every_document_takes_its_turn(kb: KnowledgeBase, own_folder: Path) -> None:
