@@ -38,7 +38,7 @@ lint: build/tree  ## ruff and the direction of imports
 types: build/tree  ## mypy --strict over the package
 	cd build/tree && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ragloom
 
-bench: $(STAMP)  ## measure beside LlamaIndex; writes docs/results/ (about an hour on 2 cores, resumable)
+bench: $(STAMP)  ## measure beside LlamaIndex; writes docs/results/ (hours on 2 cores, resumable)
 	$(BIN)/python -m pip install -q -r requirements/bench.txt
 	$(BIN)/python bench/run.py
 

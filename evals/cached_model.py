@@ -17,6 +17,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -134,9 +135,10 @@ class CachedChatModel(BaseChatModel):
             while (chunk := heard.timed(stream)) is not None:
                 yield ChatGenerationChunk(message=chunk)
         except GeneratorExit:  # the reader has enough
-            while heard.timed(stream) is not None:
-                pass
-            self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
+            with suppress(Exception):  # an error now is nobody's: what came is not whole, and not kept
+                while heard.timed(stream) is not None:
+                    pass
+                self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
             raise
         self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
 
@@ -154,9 +156,10 @@ class CachedChatModel(BaseChatModel):
             while (chunk := await heard.atimed(stream)) is not None:
                 yield ChatGenerationChunk(message=chunk)
         except GeneratorExit:
-            while await heard.atimed(stream) is not None:
-                pass
-            self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
+            with suppress(Exception):
+                while await heard.atimed(stream) is not None:
+                    pass
+                self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
             raise
         self._keep(key, heard.message(), heard.began, heard.seconds, heard.first)
 

@@ -86,7 +86,6 @@ def answers(
     empty = [each.name for each in chosen if not each.questions]
     if empty:
         raise UsageError(f"{empty[0]!r} has no question in part {part!r}")
-    _no_double_names(chosen)
     stress = Stress(drop_gold, irrelevant, shuffle, counterfactual, seed=seed)
     with download_progress("fetching the chat model") as fetching:
         model = load_chat_model(settings.llm, progress=fetching)
@@ -96,7 +95,7 @@ def answers(
         "kb": _knowledge_base(settings) if kb else None,
         "embedder": settings.embedder,
         "chunking": [settings.chunk_strategy, settings.chunk_size, settings.chunk_overlap],
-        "stress": repr(stress) if stress != Stress(seed=seed) else None,
+        "stress": repr(stress) if stress.active else None,
     }
     if previous and not (previous / "summary.json").exists():
         raise UsageError(f"{str(previous)!r} holds no finished run", hint="--previous wants the folder of one")
@@ -142,13 +141,6 @@ def answers(
         raise ModelError("every question failed", hint="records.jsonl has the reasons")
 
 
-def _no_double_names(sets: list[AnswerSet]) -> None:
-    names = [each.name for each in sets]
-    double = [name for name in names if names.count(name) > 1]
-    if double:
-        raise UsageError(f"two sets are called {double[0]!r}", hint="rename one folder, or evaluate them one by one")
-
-
 def _retriever(answer_set: AnswerSet, settings: Settings, kb: str | None, stress: Stress, bar: Any) -> BaseRetriever:
     """Over the set's own corpus, indexed once in the cache, or over the user's knowledge base."""
     from ..evals.indexing import index_set
@@ -166,7 +158,7 @@ def _retriever(answer_set: AnswerSet, settings: Settings, kb: str | None, stress
     else:
         raise UsageError(f"{answer_set.name!r} has no passages", hint="name the knowledge base to ask with --kb")
     retriever: Any = opened.retriever(**settings.retriever_options())
-    return retriever if stress == type(stress)(seed=stress.seed) else StressedRetriever(retriever, stress, answer_set)
+    return StressedRetriever(retriever, stress, answer_set) if stress.active else retriever
 
 
 def _knowledge_base(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...retrieval.chunkers import ChunkSettings
-from ...retrieval.knowledge_base import KnowledgeBase
 from ..datasets import RetrievalSet
 from ..indexing import seconds_noted, set_base
 from .choose import PerQuery
@@ -198,7 +197,8 @@ class _Meter:
         if self.per_token is None:  # every index so far was there already: what building the first one took once
             known = next(iter(self.samples))
             built = sum(
-                _built(set_base(each, chunking=known, embedder=self.bench.embedder)) for each in self.bench.sets
+                seconds_noted(set_base(each, chunking=known, embedder=self.bench.embedder).folder)
+                for each in self.bench.sets
             )
             self.per_token = built / max(self.samples[known].tokens, 1)
         return (1 - self.bench.indexed(chunking)) * self.samples[chunking].tokens * self.per_token
@@ -212,8 +212,3 @@ class _Meter:
                 self.bench.vectors.embedder = embedder
             self.samples[chunking] = sample_chunks(self.bench.sets, chunking, embedder)
         return self.samples[chunking]
-
-
-def _built(kb: KnowledgeBase) -> float:
-    """What building the index took, as `index_set` noted it."""
-    return seconds_noted(kb.folder)

@@ -189,6 +189,17 @@ def test_a_stream_that_is_broken_off_is_kept_whole(tmp_path: Path) -> None:
     assert len(llm.bound.calls) == 1
 
 
+def test_a_stream_that_breaks_after_its_reader_left_is_not_kept(tmp_path: Path) -> None:
+    breaks = FakeChatModel(replies=["One two three."], mode="error")
+    llm = CachedChatModel.around(breaks, outputs=OutputCache(tmp_path / "o.sqlite"))
+    stream = llm.stream("hello")
+    next(stream)
+    stream.close()
+    breaks.mode = "none"
+    assert llm.invoke("hello").text == "One two three."
+    assert len(breaks.calls) == 2
+
+
 def test_an_error_is_not_kept(tmp_path: Path) -> None:
     llm = CachedChatModel.around(
         FakeChatModel(replies=[ConnectionError("gone"), "fine"]), outputs=OutputCache(tmp_path / "o.sqlite")
