@@ -1,4 +1,4 @@
-"""What rules of choosing give on unseen halves: the table of docs/tune.md (about 5 minutes a set on 2 cores).
+"""What rules of choosing give on unseen halves: the table of docs/tune.md (3 minutes on 2 cores).
 
 Every set's queries are cut in two at random, 200 times. A rule chooses on one half among 41 rankings; its gain over the
 configuration that it began with is measured on the other half.
