@@ -167,8 +167,8 @@ def publish(
 
 
 def command() -> str:
-    """How this was run, without the place of the data."""
-    given = list(sys.argv[1:])
+    """How this was run, without the places of the data and of models."""
+    given = [re.sub(r"^(gguf|hf|st):.*/", r"\1:", word) for word in sys.argv[1:]]
     if "--data" in given:
         at = given.index("--data")
         del given[at : at + 2]

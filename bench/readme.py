@@ -76,6 +76,35 @@ def reading() -> str:
     return f"{title}\n\n{table(head, rows)}"
 
 
+def answers() -> str:
+    """What naive RAG pays beside the model alone."""
+    rows = []
+    for each in (each for found in load("answers").get("rows", {}).values() for each in found):
+        if each["strategy"] == each["baseline"]:
+            continue
+        alone = next(
+            other
+            for other in load("answers")["rows"][each["llm"]]
+            if (other["set"], other["strategy"]) == (each["set"], each["baseline"])
+        )
+        gain = each["versus_baseline"]["contains"]
+        rows.append(
+            [
+                f"`{each['llm']}`",
+                each["set"],
+                each["n"],
+                f"{alone['contains']:.3f}",
+                f"{each['contains']:.3f}",
+                f"{gain['mean']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]",
+                f"{each['abstained']:.2f}",
+                f"{each['p50_s']:.1f}",
+            ]
+        )
+    head = ["model", "set", "n", "model alone", "naive RAG", "difference, paired 95 % interval", "abstained", "p50 s"]
+    title = "Answers that contain a right one, by `ragloom eval answers` ([all metrics](docs/results/answers.md)):"
+    return f"{title}\n\n{table(head, rows)}"
+
+
 def main() -> None:
     machine = load("retrieval")["machine"]
     text = "\n".join(
@@ -84,6 +113,7 @@ def main() -> None:
             retrieval(load("retrieval")) + "\n",
             targets(["retrieval", "held_out", "ingestion", "latency", "memory", "documents", "harness"]) + "\n",
             reading() + "\n",
+            answers() + "\n",
         ]
     )
     path = ROOT / "README.md"

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = (
+    "ArtifactError",
     "IngestError",
     "MissingExtraError",
     "ModelError",
@@ -66,6 +67,12 @@ class WeightsError(RagloomError):
     """Model weights cannot be fetched, or are damaged."""
 
     code = "weights"
+
+
+class ArtifactError(RagloomError):
+    """A trained artifact is damaged, of another role, or made for another base model."""
+
+    code = "artifact"
 
 
 class ModelError(RagloomError):

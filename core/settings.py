@@ -16,7 +16,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .errors import UsageError
 
-__all__ = ("Settings", "load_settings")
+__all__ = ("DEFAULT_CRITIC", "DEFAULT_LLM", "DEFAULT_RERANKER", "NO_RERANKER", "READERS", "Settings", "load_settings")
+
+# What is used where nothing is said. A trained artifact that ships becomes the default here, and nowhere else.
+DEFAULT_LLM = "bundled:smollm2"
+DEFAULT_CRITIC = "overlap"
+"""Checks answers: `overlap`, later `support:bundled`."""
+NO_RERANKER = "none"
+DEFAULT_RERANKER = NO_RERANKER
+"""Reorders passages: `none`, later `reranker:bundled`."""
+READERS: dict[str, str] = {}
+"""Chat model to the drafter that reads for it in `ask` and `chat`, later `{"bundled:smollm2": "drafter:bundled"}`."""
 
 
 class Settings(BaseSettings):
@@ -26,7 +36,7 @@ class Settings(BaseSettings):
 
     kb: Path = Path(".ragloom")
     """Folder of the knowledge base."""
-    llm: str = "bundled:smollm2"
+    llm: str = DEFAULT_LLM
     """Chat model, as `provider:name`."""
     embedder: str | None = None
     """Embedder, as `provider:name`; none: what the knowledge base was made with, `bundled:minilm` for a new one."""
@@ -37,8 +47,16 @@ class Settings(BaseSettings):
     fusion: Literal["rank", "relative"] | None = None
     """How mode `hybrid` fuses; none: by rank."""
     top_k: int = Field(default=5, ge=1)
+    critic: str = DEFAULT_CRITIC
+    """Judges which passage supports a sentence: `overlap`, `support:bundled` or `support:PATH`."""
+    reranker: str = DEFAULT_RERANKER
+    """Reorders what the first stage found: `none`, `reranker:bundled` or `reranker:PATH`."""
+    rerank_from: int = Field(default=50, ge=1)
+    """How many passages the first stage gives to the reranker, which keeps `top_k`."""
     prompt: str | None = None
-    """The reader's prompt: `read`, `short`, or the path of a Jinja file; none: the strategy's own."""
+    """The reader's prompt: `read`, `short`, `draft` or the path of a Jinja file; none: the strategy's own, of a drafter
+    `draft`.
+    """
     tenant: str = ""
     source: str = ""
     """Name of the knowledge source that ingested files belong to."""
@@ -47,18 +65,34 @@ class Settings(BaseSettings):
     chunk_overlap: int | None = Field(default=None, ge=0)
     max_file_mb: float = Field(default=100, gt=0)
 
+    @property
+    def reranks(self) -> bool:
+        """Whether a reranker is set."""
+        return self.reranker != NO_RERANKER
+
+    @property
+    def reader(self) -> str:
+        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships and no other prompt is set."""
+        return READERS.get(self.llm, self.llm) if self.prompt in (None, "draft") else self.llm
+
     def retriever_options(self) -> dict[str, Any]:
-        """What `KnowledgeBase.retriever` takes. `alpha` and `fusion` go along in mode `hybrid` only."""
-        options = {"mode": self.mode, "top_k": self.top_k, "tenant": self.tenant}
+        """What `KnowledgeBase.retriever` takes. `alpha` and `fusion` go along in mode `hybrid` only; with a reranker
+        `top_k` is what the reranker gets.
+        """
+        top_k = max(self.top_k, self.rerank_from) if self.reranks else self.top_k
+        options = {"mode": self.mode, "top_k": top_k, "tenant": self.tenant}
         return options | ({"alpha": self.alpha, "fusion": self.fusion} if self.mode == "hybrid" else {})
 
-    def strategy_options(self, strategy: str) -> dict[str, Any]:
-        """What a strategy takes beside retriever and model: the reader's prompt, where one is set.
+    def strategy_options(self, strategy: str, *, llm: str | None = None) -> dict[str, Any]:
+        """What a strategy takes beside retriever, model, critic and reranker: the reader's prompt, where one is set.
 
-        A file of the user's own shows passages, which closed book has none of; the named prompts exist for both.
+        A drafter (`llm`, by default the one of the settings) is asked as it was trained. A file of the user's own shows
+        passages, which closed book has none of; the named prompts `read` and `short` exist for both.
         """
-        own = self.prompt not in (None, "read", "short")
-        return {} if self.prompt is None or (own and strategy == "closed-book") else {"prompt": self.prompt}
+        drafts = (llm or self.llm).startswith("drafter:") and strategy != "closed-book"
+        prompt = "draft" if self.prompt is None and drafts else self.prompt
+        own = prompt not in (None, "read", "short")
+        return {} if prompt is None or (own and strategy == "closed-book") else {"prompt": prompt}
 
     @classmethod
     def settings_customise_sources(

@@ -108,7 +108,7 @@ def evaluate_answers(
         "strategies": [each.identity() for each in systems],
         "llm": llm_name or cached.identity,
         "model": cached.identity,
-        "support": f"{type(judge).__name__} {judge.threshold}",
+        "support": getattr(judge, "fingerprint", f"{type(judge).__name__} {judge.threshold}"),
         "seed": seed,
         "ragloom": __version__,
         **(settings or {}),

@@ -10,6 +10,8 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
+from ..models import cache_folder
+
 __all__ = ("model_identity",)
 
 
@@ -19,9 +21,9 @@ def model_identity(llm: BaseChatModel) -> str:
     Secrets are left out. Of a file its size and its first and last megabyte stand for the whole: a gigabyte need not be
     read for it.
     """
-    file = getattr(llm, "model_file", None)
+    file, adapter = getattr(llm, "model_file", None), getattr(llm, "adapter", None)
     # A server on this machine has another port each time, and its file may lie anywhere; a hosted one is its address.
-    moving = _MOVING | ({"model_file", "base_url", "openai_api_base"} if file else set())
+    moving = _MOVING | ({"model_file", "adapter", "base_url", "openai_api_base"} if file else set())
     settings = {
         name: getattr(llm, name)
         for name, field in type(llm).model_fields.items()
@@ -35,6 +37,10 @@ def model_identity(llm: BaseChatModel) -> str:
             stream.seek(max(0, file.stat().st_size - (1 << 20)))
             digest.update(stream.read())
         settings["weights"] = digest.hexdigest()
+        if file.parent == cache_folder("adapters"):  # merged from an artifact, and named by it: two may end alike
+            settings["artifact"] = file.stem
+    if isinstance(adapter, Path):
+        settings["adapter"] = hashlib.sha256(adapter.read_bytes()).hexdigest()
     return f"{type(llm).__name__} {json.dumps(_told(settings), sort_keys=True)}"
 
 

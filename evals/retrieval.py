@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..retrieval.knowledge_base import KnowledgeBase
+from ..retrieval.reranked import RerankedRetriever
 from ..retrieval.search import Mode
 from .datasets import RetrievalSet
 from .statistics import mean_interval, paired_difference
 
 if TYPE_CHECKING:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
     from .records import Difference
 
 __all__ = (
@@ -41,7 +45,8 @@ class RetrievalResult:
     """One mode on one set."""
 
     set: str
-    mode: Mode
+    mode: str
+    """One of the modes; of a reranked one with the reranker behind it, `default + reranker:bundled`."""
     index_seconds: float
     seed: int
     """Of the bootstrap."""
@@ -97,6 +102,9 @@ def evaluate_retrieval(
     *,
     index_seconds: float = 0.0,
     seed: int = 0,
+    reranker: BaseNodePostprocessor | None = None,
+    rerank_from: int = 50,
+    name: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RetrievalResult:
     """Runs every query of the set in one mode and scores the rankings.
@@ -107,6 +115,9 @@ def evaluate_retrieval(
         mode: how to retrieve.
         index_seconds: what building the index took, kept in the result.
         seed: of the bootstrap.
+        reranker: reorders the first `rerank_from` passages of each query; the others stay behind them.
+        rerank_from: how many.
+        name: as the result calls it; default: the mode.
         progress: gets (queries done, in all).
 
     Example:
@@ -114,7 +125,9 @@ def evaluate_retrieval(
         >>> evaluate_retrieval(kb, found, "hybrid", index_seconds=seconds).means["ndcg@10"]  # doctest: +SKIP
         0.4021
     """
-    retriever = kb.retriever(mode=mode, top_k=DEPTH * CHUNKS_PER_DOCUMENT)
+    retriever: BaseRetriever = kb.retriever(mode=mode, top_k=DEPTH * CHUNKS_PER_DOCUMENT)
+    if reranker:
+        retriever = RerankedRetriever(retriever, reranker, rerank_from=rerank_from)
     runs: dict[str, dict[str, float]] = {}
     ms: dict[str, float] = {}
     retriever.retrieve("warm")  # loads model and index, which is no query's cost
@@ -123,14 +136,18 @@ def evaluate_retrieval(
         found = retriever.retrieve(text)
         ms[key] = (time.perf_counter() - began) * 1000
         best: dict[str, float] = {}
+        level, last = float(len(found)), None
         for item in found:  # best first, so the first chunk of a document is its best
-            best.setdefault(item.node.metadata["source"], float(item.score or 0.0))
+            score = float(item.score or 0.0)
+            if reranker:  # behind the reranked passages stand scores of another kind: only order and ties count
+                level, last = (level, last) if score == last else (level - 1, score)
+            best.setdefault(item.node.metadata["source"], level if reranker else score)
         runs[key] = dict(list(best.items())[:DEPTH])
         if progress:
             progress(number, len(retrieval_set.queries))
     return RetrievalResult(
         set=retrieval_set.name,
-        mode=mode,
+        mode=name or mode,
         index_seconds=index_seconds,
         seed=seed,
         per_query=score_runs(runs, retrieval_set.qrels),

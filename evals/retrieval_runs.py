@@ -36,16 +36,16 @@ Pair = tuple[str, str]
 _NEEDED = {"set", "mode", "query_id", "settings", "ms", "gold", "ranking", *METRICS}
 
 
-def run_settings(retrieval_set: RetrievalSet, kb: KnowledgeBase | None = None) -> str:
+def run_settings(retrieval_set: RetrievalSet, kb: KnowledgeBase | None = None, *, reranker: str = "") -> str:
     """A hash of what decides the figures: corpus, queries, judgements, embedder, chunking, depth and ragloom's version.
 
-    Embedder and chunking are those of `kb`, or the default ones.
+    Embedder and chunking are those of `kb`, or the default ones; `reranker` says which one, and how many it reads.
 
     >>> run_settings(found) == run_settings(found.limited(10))  # doctest: +SKIP
     False
     """
     base = (kb or KnowledgeBase("")).fingerprint
-    digest = hashlib.sha256(f"{__version__}|{DEPTH}|{CHUNKS_PER_DOCUMENT}|{base}".encode())
+    digest = hashlib.sha256(f"{__version__}|{DEPTH}|{CHUNKS_PER_DOCUMENT}|{base}{reranker}".encode())
     for part in (retrieval_set.documents, retrieval_set.queries, retrieval_set.qrels):
         for item in part.items():
             digest.update(f"\0{item!r}".encode("utf-8", "surrogatepass"))
@@ -93,7 +93,7 @@ class RunFile:
         rows = {key: json.loads(lines[key]) for key in retrieval_set.queries}
         return RetrievalResult(
             set=retrieval_set.name,
-            mode=mode,  # type: ignore[arg-type]  # one of the modes that were asked for
+            mode=mode,
             index_seconds=float(next(iter(rows.values())).get("index_seconds", 0.0)),
             seed=seed,
             per_query={key: {name: float(row[name]) for name in METRICS} for key, row in rows.items()},

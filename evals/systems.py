@@ -24,8 +24,9 @@ from ..graphs import STRATEGIES, build_strategy
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
-__all__ = ("BASELINES", "Factory", "System", "load_factory")
+__all__ = ("BASELINES", "Factory", "System", "load_factory", "reranking")
 
 BASELINES = ("closed-book", "naive")
 """Rows that stand in every table: the model alone, and plain retrieve-(rerank-)read."""
@@ -108,6 +109,20 @@ def load_factory(name: str) -> Factory:
         raise UsageError(f"{name!r} is no function, but {type(function).__name__}")
     factory: Factory = function
     return factory
+
+
+def reranking(name: str, reranker: BaseNodePostprocessor) -> Factory:
+    """The function that `module:function` names, given a retriever whose passages are reranked."""
+    return functools.partial(_build_reranking, factory=load_factory(name), reranker=reranker)
+
+
+def _build_reranking(
+    retriever: BaseRetriever, llm: BaseChatModel, *, factory: Factory, reranker: BaseNodePostprocessor
+) -> Any:
+    from ..retrieval.reranked import RerankedRetriever
+
+    rerank_from = getattr(retriever, "top_k", 50)
+    return factory(RerankedRetriever(retriever, reranker, rerank_from=rerank_from), llm)
 
 
 _SECRET = re.compile(r"key(?!word)|token(?!i[sz])|secret|password", re.IGNORECASE)

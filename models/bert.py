@@ -28,7 +28,7 @@ def supported(config: dict[str, Any]) -> bool:
 
 
 class BertEncoder(nn.Module):
-    """Token ids `(batch, length)` to hidden states `(batch, length, hidden)`; token types are all 0."""
+    """Token ids `(batch, length)` to hidden states `(batch, length, hidden)`."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         """Build the layers that `config` (a `config.json`) describes; weights are loaded afterwards."""
@@ -37,10 +37,15 @@ class BertEncoder(nn.Module):
         self.encoder = nn.Module()
         self.encoder.layer = nn.ModuleList(_Layer(config) for _ in range(config["num_hidden_layers"]))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Encode. `attention_mask` is True at real tokens, shape `(batch, length)`; None when there is no padding."""
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        """Encode. `attention_mask` is True at real tokens, shape `(batch, length)`; None when there is no padding.
+
+        `token_type_ids` is 1 at the tokens of the second text of a pair; None when all are of the first.
+        """
         mask = None if attention_mask is None else attention_mask[:, None, None, :].bool()
-        hidden: Tensor = self.embeddings(input_ids)
+        hidden: Tensor = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder.layer:
             hidden = layer(hidden, mask)
         return hidden
@@ -55,9 +60,11 @@ class _Embeddings(nn.Module):
         self.token_type_embeddings = nn.Embedding(config["type_vocab_size"], size)
         self.LayerNorm = nn.LayerNorm(size, eps=config["layer_norm_eps"])
 
-    def forward(self, input_ids: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None) -> Tensor:
         positions = self.position_embeddings.weight[: input_ids.shape[1]]
-        hidden: Tensor = self.word_embeddings(input_ids) + positions + self.token_type_embeddings.weight[0]
+        kinds = self.token_type_embeddings.weight
+        kind = kinds[0] if token_type_ids is None else kinds[token_type_ids]
+        hidden: Tensor = self.word_embeddings(input_ids) + positions + kind
         result: Tensor = self.LayerNorm(hidden)
         return result
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import RagloomError, UsageError
 from .failures import describe, model_errors
@@ -27,9 +27,11 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
     """The LangChain chat model that `spec` names; nothing is started or asked yet.
 
     `params` go to the model (`temperature`, `max_tokens`, ...); local models also take `context_length` and `threads`,
-    and default to temperature 0 and 256 tokens. `openai:NAME` honours `OPENAI_BASE_URL`, which reaches vLLM and Ollama.
-    Raises `UnknownModelError` for an unknown name, `UsageError` for a missing package, key or file, `WeightsError`
-    when bundled weights cannot be fetched.
+    and default to temperature 0 and 256 tokens. `drafter:bundled`, `drafter:PATH` and `reflective:PATH` run what
+    `ragloom finetune` trained, by llama.cpp as well; the first use converts it. `openai:NAME` honours
+    `OPENAI_BASE_URL`, which reaches vLLM and Ollama. Raises `UnknownModelError` for an unknown name, `UsageError` for a
+    missing package, key or file, `WeightsError` when bundled weights cannot be fetched, `ArtifactError` for a damaged
+    artifact.
 
         >>> load_chat_model("bundled:smollm2").invoke("Say hello.").content  # doctest: +SKIP
         'Hello! How can I help you today?'
@@ -42,6 +44,14 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
         if model.role != "chat":
             raise UsageError(f"{spec!r} is an {model.role}, not a chat model", hint="use bundled:smollm2")
         return _local(ensure_weights(parsed.name, progress=progress), spec, params)
+    if parsed.provider in ("drafter", "reflective"):
+        from .adapter_gguf import served_files
+        from .artifacts import open_artifact
+
+        role: Literal["drafter", "reflective"] = "drafter" if parsed.provider == "drafter" else "reflective"
+        artifact = open_artifact(spec, role)
+        file, adapter = served_files(artifact, progress)
+        return _local(file, spec, {"adapter": adapter, "model": artifact.fingerprint, **params})
     return _hosted(parsed, params)
 
 

@@ -1,4 +1,4 @@
-"""Embedders by name: `bundled:minilm`, `st:PATH_OR_ID` (alias `hf:`)."""
+"""Embedders by name: `bundled:minilm`, `st:PATH_OR_ID` (alias `hf:`), `embedder:PATH` (fine-tuned)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError, WeightsError
+from .artifacts import open_artifact
 from .registry import bundled_model
 from .specs import ModelSpec, parse_spec
 from .weights import Progress, ensure_weights
@@ -38,13 +39,17 @@ def load_embedder(
     parsed = parse_spec(spec, role="embedder")
     if batch_tokens is not None and batch_tokens < 1:
         raise UsageError(f"batch_tokens is {batch_tokens}", hint="use a positive number of tokens")
-    folder, fingerprint = _resolve(parsed, progress)
+    folder, fingerprint, adapter_folder = _resolve(parsed, progress)
 
+    from .lora import LoraAdapter
     from .sentence_embedding import SentenceTransformerEmbedding
     from .trunk import load_trunk
 
     trunk = load_trunk(folder, device=device, dtype=dtype)
-    return SentenceTransformerEmbedding(trunk, spec=spec, fingerprint=fingerprint, batch_tokens=batch_tokens)
+    adapter = LoraAdapter(adapter_folder, device=trunk.device, dtype=trunk.dtype) if adapter_folder else None
+    return SentenceTransformerEmbedding(
+        trunk, spec=spec, fingerprint=fingerprint, batch_tokens=batch_tokens, adapter=adapter
+    )
 
 
 def embedder_fingerprint(spec: str, *, progress: Progress | None = None) -> str:
@@ -52,20 +57,25 @@ def embedder_fingerprint(spec: str, *, progress: Progress | None = None) -> str:
     return _resolve(parse_spec(spec, role="embedder"), progress)[1]
 
 
-def _resolve(spec: ModelSpec, progress: Progress | None) -> tuple[Path, str]:
-    """The model's folder on disk and its fingerprint."""
+def _resolve(spec: ModelSpec, progress: Progress | None) -> tuple[Path, str, Path | None]:
+    """The model's folder on disk, its fingerprint, and the folder of the adapter on it, if there is one."""
+    if spec.provider == "embedder":
+        artifact = open_artifact(str(spec), "embedder")
+        if (artifact.folder / "modules.json").is_file():  # trained whole: a sentence-transformers folder of its own
+            return artifact.folder, artifact.fingerprint, None
+        return artifact.base_path(progress), artifact.fingerprint, artifact.folder
     if spec.provider == "bundled":
         model = bundled_model(spec.name)
         if model.role != "embedder":
             raise UsageError(f"{str(spec)!r} is a {model.role} model, not an embedder", hint="use bundled:minilm")
-        return ensure_weights(spec.name, progress=progress), f"{spec}@{model.files[0].sha256[:16]}"
+        return ensure_weights(spec.name, progress=progress), f"{spec}@{model.files[0].sha256[:16]}", None
     folder = Path(spec.name).expanduser()
     if folder.is_dir():
-        return folder, f"st:{folder.resolve().name}@{_folder_stamp(folder)}"
+        return folder, f"st:{folder.resolve().name}@{_folder_stamp(folder)}", None
     if spec.name.startswith((".", "/", "~")) or spec.name.count("/") > 1:
         raise UsageError(f"there is no folder {spec.name!r}", hint="st: takes a folder or a hub id such as org/name")
     snapshot = _snapshot(spec.name)
-    return snapshot, f"st:{spec.name}@{snapshot.name[:16]}"
+    return snapshot, f"st:{spec.name}@{snapshot.name[:16]}", None
 
 
 def _folder_stamp(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""llama.cpp's OpenAI-compatible server inside this process, one per model file, through `xllamacpp`.
+"""llama.cpp's OpenAI-compatible server inside this process, one per model file and adapter, through `xllamacpp`.
 
 It starts on first use, listens on 127.0.0.1 only, on a port that the operating system picks (so no port can be busy),
 asks for a random key (so other users of the machine cannot use it), and closes at exit.
@@ -27,7 +27,7 @@ DEFAULT_CONTEXT = 8192  # tokens of one request, prompt and answer; more costs m
 _SLOTS = 2  # requests answered at the same time; each has the whole context
 _PROMPT_CACHE_MIB = 512  # llama.cpp's own default is 8 GiB of memory
 
-_servers: dict[Path, LlamaServer] = {}
+_servers: dict[tuple[Path, Path | None], LlamaServer] = {}
 _servers_lock = threading.Lock()
 
 
@@ -38,9 +38,21 @@ class LlamaServer:
     `count_tokens` and `render` use the model's own tokenizer and chat template.
     """
 
-    def __init__(self, path: Path, *, context_length: int | None = None, threads: int | None = None) -> None:
-        """Load the model and start listening. Raises `UsageError` for a bad file or setting, else `ModelError`."""
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        *,
+        adapter: Path | None = None,
+        context_length: int | None = None,
+        threads: int | None = None,
+        exact: bool = False,
+    ) -> None:
+        """Load the model, and a GGUF LoRA `adapter` on it, and start listening.
+
+        `exact` keeps keys and values in float32, as transformers does, for comparisons. Raises `UsageError` for a bad
+        file or setting, else `ModelError`.
+        """
+        self.path, self.adapter = path, adapter
         self.context_length = resolve_context(path, context_length)
         self.api_key = secrets.token_urlsafe(24)
         self._process = os.getpid()
@@ -48,11 +60,16 @@ class LlamaServer:
 
         xllamacpp = _binding()
         params = _params(xllamacpp, path, self.api_key, self.context_length, threads or _environment("RAGLOOM_THREADS"))
+        if adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+        if exact:
+            params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         try:
             self._server: Any = xllamacpp.Server(params)
         except Exception as error:  # the binding raises RuntimeError without a reason
             raise ModelError(
-                f"llama.cpp cannot load {str(path)!r}",
+                f"llama.cpp cannot load {str(path)!r}" + (f" with the adapter {str(adapter)!r}" if adapter else ""),
                 hint="the file is cut short or damaged, its architecture is newer than the installed xllamacpp, "
                 "or memory is short",
             ) from error
@@ -64,16 +81,25 @@ class LlamaServer:
         self._count = lru_cache(maxsize=8192)(self._count_uncached)
 
     @classmethod
-    def of(cls, path: Path, *, context_length: int | None = None, threads: int | None = None) -> LlamaServer:
-        """The server of this model file in this process, started if need be.
+    def of(
+        cls,
+        path: Path,
+        *,
+        adapter: Path | None = None,
+        context_length: int | None = None,
+        threads: int | None = None,
+    ) -> LlamaServer:
+        """The server of this model file, with this adapter, in this process, started if need be.
 
         Raises `UsageError` when it already runs with another `context_length`.
         """
         path = path.expanduser().resolve()
+        adapter = adapter.expanduser().resolve() if adapter is not None else None
         with _servers_lock:
-            server = _servers.get(path)
+            server = _servers.get((path, adapter))
             if server is None or not server.alive:
-                server = _servers[path] = cls(path, context_length=context_length, threads=threads)
+                server = cls(path, adapter=adapter, context_length=context_length, threads=threads)
+                _servers[path, adapter] = server
             elif context_length is not None and server.context_length != resolve_context(path, context_length):
                 raise UsageError(
                     f"{path.name} is already served with a context of {server.context_length} tokens, "
@@ -123,8 +149,8 @@ class LlamaServer:
         self._http.close()
         self._server = None  # the binding stops its threads when the object goes
         with _servers_lock:
-            if _servers.get(self.path) is self:
-                del _servers[self.path]
+            if _servers.get((self.path, self.adapter)) is self:
+                del _servers[self.path, self.adapter]
 
     def _count_uncached(self, text: str) -> int:
         return len(self.tokenize(text))

@@ -1,4 +1,7 @@
-"""The chat model behind `bundled:smollm2` and `gguf:PATH`: LangChain's `ChatOpenAI` on a server in this process."""
+"""The chat model behind `bundled:smollm2`, `gguf:PATH` and `drafter:PATH`.
+
+LangChain's `ChatOpenAI`, on a server in this process.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,12 @@ class LlamaChatModel(ChatOpenAI):
     """A GGUF model as a LangChain chat model: streaming, log-probabilities, JSON schema, usage, exact token counts.
 
     Making one is cheap; the server starts with the first question or the first `get_num_tokens`. All instances of
-    the same file in a process share one server. Made by `load_chat_model`.
+    the same file and adapter in a process share one server. Made by `load_chat_model`.
     """
 
     model_file: Path
+    adapter: Path | None = None
+    """A LoRA adapter in GGUF that is applied to the model."""
     context_length: int | None = None
     threads: int | None = None
 
@@ -68,7 +73,9 @@ class LlamaChatModel(ChatOpenAI):
 
     def server(self) -> LlamaServer:
         """The running server of this model, started if need be."""
-        server = LlamaServer.of(self.model_file, context_length=self.context_length, threads=self.threads)
+        server = LlamaServer.of(
+            self.model_file, adapter=self.adapter, context_length=self.context_length, threads=self.threads
+        )
         with self._starting:
             for client in (self.root_client, self.root_async_client):
                 client.base_url = f"{server.url}/v1/"

@@ -13,9 +13,12 @@ import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
+from .batching import batches, pad
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .lora import LoraAdapter
     from .trunk import Trunk
 
 __all__ = ("SentenceTransformerEmbedding",)
@@ -40,6 +43,7 @@ class SentenceTransformerEmbedding(BaseEmbedding):
     batch_tokens: int = 4096
 
     _trunk: Trunk = PrivateAttr()
+    _adapter: LoraAdapter | None = PrivateAttr(default=None)
     _fingerprint: str = PrivateAttr()
     _prefix: int = PrivateAttr()
     _suffix: int = PrivateAttr()
@@ -47,12 +51,24 @@ class SentenceTransformerEmbedding(BaseEmbedding):
     _queries: OrderedDict[str, NDArray[np.float32]] = PrivateAttr(default_factory=OrderedDict)
     _queries_lock: Any = PrivateAttr(default_factory=threading.Lock)
 
-    def __init__(self, trunk: Trunk, *, spec: str, fingerprint: str, batch_tokens: int | None = None) -> None:
-        """Wrap a loaded trunk. `batch_tokens` is the number of tokens, padding included, of one forward pass."""
+    def __init__(
+        self,
+        trunk: Trunk,
+        *,
+        spec: str,
+        fingerprint: str,
+        batch_tokens: int | None = None,
+        adapter: LoraAdapter | None = None,
+    ) -> None:
+        """Wrap a loaded trunk, and what was trained on top of it.
+
+        `batch_tokens` is the number of tokens, padding included, of one forward pass.
+        """
         default = 4096 if trunk.device == "cpu" else 65536
         super().__init__(model_name=spec, embed_batch_size=256)
         self.batch_tokens = batch_tokens or default
         self._trunk = trunk
+        self._adapter = adapter
         self._fingerprint = fingerprint
         special = trunk.tokenizer.encode("a").special_tokens_mask
         self._prefix = next((i for i, flag in enumerate(special) if not flag), 0)
@@ -141,7 +157,7 @@ class SentenceTransformerEmbedding(BaseEmbedding):
                     rows[i] = ids[: self.max_tokens - self._suffix] + ids[len(ids) - self._suffix :]
                     cut += 1
             order = sorted(range(len(rows)), key=lambda i: len(rows[i]), reverse=True)
-            for batch in _batches([len(rows[i]) for i in order], self.batch_tokens):
+            for batch in batches([len(rows[i]) for i in order], self.batch_tokens):
                 chosen = [order[i] for i in batch]
                 vectors[[start + i for i in chosen]] = self._forward([rows[i] for i in chosen])
         if cut:
@@ -152,16 +168,8 @@ class SentenceTransformerEmbedding(BaseEmbedding):
         """Vectors of rows of token ids, longest row first."""
         import torch
 
-        longest = len(rows[0])
-        padded = np.full((len(rows), longest), self._trunk.pad_id, dtype=np.int64)
-        for i, row in enumerate(rows):
-            padded[i, : len(row)] = row
-        with torch.inference_mode(), self._trunk.lock:
-            ids = torch.from_numpy(padded).to(self._trunk.device)
-            mask = None
-            if len(rows[-1]) < longest:  # without padding attention takes its faster path
-                lengths = torch.tensor([len(row) for row in rows], device=self._trunk.device)
-                mask = torch.arange(longest, device=self._trunk.device)[None] < lengths[:, None]
+        ids, mask = pad(rows, self._trunk.pad_id, self._trunk.device)
+        with torch.inference_mode(), self._trunk.adapted(self._adapter):
             vectors = torch.nn.functional.normalize(self._trunk.forward(ids, mask), dim=1)
             result: NDArray[np.float32] = vectors.cpu().numpy()
         return result
@@ -186,14 +194,3 @@ class SentenceTransformerEmbedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await asyncio.to_thread(self._get_text_embeddings, texts)
-
-
-def _batches(lengths: list[int], budget: int) -> list[range]:
-    """Cut descending `lengths` into runs whose padded size, count times the longest, is at most `budget`."""
-    runs: list[range] = []
-    start = 0
-    while start < len(lengths):
-        size = max(1, budget // max(1, lengths[start]))
-        runs.append(range(start, min(start + size, len(lengths))))
-        start += size
-    return runs

@@ -1,8 +1,8 @@
 """Model names: always `provider:name`, never guessed.
 
 `bundled:smollm2` and `bundled:minilm` work offline; `gguf:PATH` runs a llama.cpp model file; `st:PATH_OR_ID` and its
-alias `hf:PATH_OR_ID` load a sentence-transformers embedder; every other prefix is a provider of LangChain's
-`init_chat_model`.
+alias `hf:PATH_OR_ID` load a sentence-transformers embedder; `ROLE:bundled` and `ROLE:PATH` load what was trained for a
+role (`support:bundled`, `drafter:out/drafter`); every other prefix is a provider of LangChain's `init_chat_model`.
 
     >>> parse_spec("bundled:smollm2")
     ModelSpec(provider='bundled', name='smollm2')
@@ -14,13 +14,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 from ..errors import UnknownModelError
 
-__all__ = ("CHAT_PROVIDERS", "EMBEDDER_PROVIDERS", "LANGCHAIN_PACKAGES", "ModelSpec", "Role", "parse_spec", "suggest")
+__all__ = (
+    "CHAT_PROVIDERS",
+    "EMBEDDER_PROVIDERS",
+    "LANGCHAIN_PACKAGES",
+    "TRAINED_ROLES",
+    "ModelSpec",
+    "Role",
+    "TrainedRole",
+    "anchored",
+    "parse_spec",
+    "suggest",
+)
 
-Role = Literal["chat", "embedder"]
+TrainedRole = Literal[
+    "embedder", "reranker", "evaluator", "support", "utility", "retrieve", "drafter", "reflective", "router"
+]
+"""What `ragloom finetune` trains; also the provider under which the result is loaded."""
+TRAINED_ROLES: tuple[TrainedRole, ...] = get_args(TrainedRole)
+
+Role = Literal["chat", "embedder", "reranker", "evaluator", "support", "utility", "retrieve", "router"]
+"""What a model is used for."""
 
 # Provider -> the pip package that brings it. The same list as LangChain's own table (a test compares the two); kept
 # here so that checking a name does not import LangChain (0.7 s).
@@ -57,8 +76,8 @@ LANGCHAIN_PACKAGES: dict[str, str] = {
     "xai": "langchain-xai",
 }
 
-CHAT_PROVIDERS: tuple[str, ...] = ("bundled", "gguf", *LANGCHAIN_PACKAGES)
-EMBEDDER_PROVIDERS: tuple[str, ...] = ("bundled", "hf", "st")
+CHAT_PROVIDERS: tuple[str, ...] = ("bundled", "drafter", "gguf", "reflective", *LANGCHAIN_PACKAGES)
+EMBEDDER_PROVIDERS: tuple[str, ...] = ("bundled", "embedder", "hf", "st")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +102,8 @@ def parse_spec(spec: str, *, role: Role | None = None) -> ModelSpec:
     known = _providers(role)
     kind = f"{role} model" if role else "model"
     if not colon or not name.strip():
-        example = "bundled:minilm" if role == "embedder" else "bundled:smollm2"
+        examples = {"chat": "bundled:smollm2", "embedder": "bundled:minilm"}
+        example = examples.get(role or "chat", f"{role}:bundled")
         raise UnknownModelError(f"{kind} name {spec!r} is not of the form provider:name", hint=f"for example {example}")
     if provider not in known:
         raise UnknownModelError(
@@ -91,6 +111,18 @@ def parse_spec(spec: str, *, role: Role | None = None) -> ModelSpec:
             hint=f"{suggest(provider, known)}known providers: {', '.join(known)}",
         )
     return ModelSpec(provider, name.strip())
+
+
+def anchored(spec: str) -> str:
+    """The same name with an absolute path, where it names a file or folder of this machine; to be found from anywhere.
+
+    >>> anchored("embedder:bundled"), anchored("st:sentence-transformers/all-MiniLM-L6-v2")
+    ('embedder:bundled', 'st:sentence-transformers/all-MiniLM-L6-v2')
+    """
+    provider, colon, name = spec.strip().partition(":")
+    path = Path(name).expanduser()
+    local = provider in (*TRAINED_ROLES, "gguf", "hf", "st") and name != "bundled" and path.exists()
+    return f"{provider}{colon}{path.resolve()}" if local else spec
 
 
 def suggest(value: str, known: tuple[str, ...]) -> str:
@@ -104,4 +136,6 @@ def _providers(role: Role | None) -> tuple[str, ...]:
         return CHAT_PROVIDERS
     if role == "embedder":
         return EMBEDDER_PROVIDERS
-    return tuple(dict.fromkeys((*CHAT_PROVIDERS, *EMBEDDER_PROVIDERS)))
+    if role:
+        return (role,)
+    return tuple(dict.fromkeys((*CHAT_PROVIDERS, *EMBEDDER_PROVIDERS, *TRAINED_ROLES)))

@@ -1,14 +1,16 @@
 """Sentence encoders loaded once per process: tokenizer, weights and pooling of one sentence-transformers folder.
 
-A trunk is shared by everyone who names the same folder, device and dtype: the embedder today, critics that put adapters
-on it later. BERT folders (MiniLM, BGE, E5, GTE small ...) are run by `bert.BertEncoder`, every other architecture by
-sentence-transformers itself.
+A trunk is shared by everyone who names the same folder, device and dtype: the embedder, and the critics that put their
+adapters on it for a forward pass. BERT folders (MiniLM, BGE, E5, GTE small ...) are run by `bert.BertEncoder`, every
+other architecture by sentence-transformers itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     import torch
     from tokenizers import Tokenizer
 
-__all__ = ("Dtype", "Trunk", "load_trunk", "resolve_device", "resolve_dtype")
+    from .lora import AdapterSlot, LoraAdapter
+
+__all__ = ("Dtype", "Trunk", "is_plain_bert", "load_trunk", "resolve_device", "resolve_dtype")
 
 Dtype = Literal["auto", "float32", "bfloat16"]
 
@@ -27,7 +31,7 @@ _trunks_lock = threading.Lock()
 
 
 class Trunk:
-    """One loaded encoder. `forward` must be called under `lock`, which also guards adapters being switched."""
+    """One loaded encoder. `forward` and `hidden` must be called inside `adapted`."""
 
     def __init__(self, folder: Path, device: str, dtype: torch.dtype) -> None:
         """Read the settings and the tokenizer of `folder`; a subclass loads the weights."""
@@ -49,6 +53,28 @@ class Trunk:
         self.dimension: int
         self.max_tokens: int
         self.pad_id: int = 0
+        self._slot: AdapterSlot | None = None
+
+    @contextlib.contextmanager
+    def adapted(self, adapter: LoraAdapter | None) -> Iterator[None]:
+        """Nobody else runs the encoder inside; it runs with `adapter`, or as it came."""
+        from .lora import AdapterSlot
+
+        with self.lock:
+            if self._slot is None and adapter is not None:
+                self._slot = AdapterSlot(self.layers)
+            if self._slot is not None:
+                self._slot.switch(adapter)
+            yield
+
+    @property
+    def layers(self) -> torch.nn.Module:
+        """The transformer itself: what an adapter's layer names are relative to."""
+        return self.module
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor | None) -> torch.Tensor:
+        """States of the last layer `(batch, length, dimension)`; `types` is 1 at tokens of a pair's second text."""
+        raise NotImplementedError
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Sentence vectors `(batch, dimension)`, float32, not normalised; `mask` is True at real tokens."""
@@ -80,10 +106,14 @@ class _BertTrunk(Trunk):
         ]
         known: list[int] = [int(limit) for limit in limits if limit]
         self.max_tokens = min(known)
-        self.first_token = bool(_read(folder / _pooling(folder) / "config.json").get("pooling_mode_cls_token"))
+        self.first_token = _pooling_modes(folder) == {"cls"}
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor | None) -> torch.Tensor:
+        result: torch.Tensor = self.module(ids, mask, types)
+        return result
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        hidden: torch.Tensor = self.module(ids, mask)
+        hidden = self.hidden(ids, mask, None)
         if self.first_token:
             return hidden[:, 0].float()
         if mask is None:
@@ -108,8 +138,16 @@ class _GeneralTrunk(Trunk):
         self.module = model.eval().requires_grad_(False)
         self.pad_id = int(getattr(model.tokenizer, "pad_token_id", None) or 0)
         self.dimension = int(model.get_embedding_dimension() or 0)
+        self._layers: Any = model.transformers_model
         limit: Any = model.max_seq_length or getattr(model.tokenizer, "model_max_length", 512)
         self.max_tokens = min(int(limit), 1 << 20)
+
+    @property
+    def layers(self) -> torch.nn.Module:
+        return self._layers if self._layers is not None else self.module
+
+    def hidden(self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor | None) -> torch.Tensor:
+        raise UsageError(f"{str(self.folder)!r} is no BERT: adapters of critics do not run on it")
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         import torch
@@ -164,12 +202,13 @@ def _load(folder: Path, device: str, dtype: torch.dtype) -> Trunk:
             f"{str(folder)!r} has no tokenizer.json", hint="only models with a fast tokenizer are supported"
         )
     try:
-        return (_BertTrunk if _is_plain_bert(folder) else _GeneralTrunk)(folder, device, dtype)
+        return (_BertTrunk if is_plain_bert(folder) else _GeneralTrunk)(folder, device, dtype)
     except Exception as error:  # torch, safetensors and tokenizers each raise their own for a damaged file
         raise ModelError(f"cannot load the embedder in {str(folder)!r}: {type(error).__name__}: {error}") from error
 
 
-def _is_plain_bert(folder: Path) -> bool:
+def is_plain_bert(folder: Path) -> bool:
+    """Whether a sentence-transformers folder is run by `BertEncoder`: adapters of critics run on no other."""
     from .bert import supported
 
     kinds = [str(module["type"]).rsplit(".", 1)[-1] for module in _modules(folder)]
@@ -178,9 +217,18 @@ def _is_plain_bert(folder: Path) -> bool:
     if not (folder / "model.safetensors").is_file() or not supported(_read(folder / "config.json")):
         return False
     pooling = _read(folder / _pooling(folder) / "config.json")
-    modes = {name for name, value in pooling.items() if name.startswith("pooling_mode_") and value is True}
-    simple = modes in ({"pooling_mode_mean_tokens"}, {"pooling_mode_cls_token"}) and pooling.get("include_prompt", True)
+    simple = _pooling_modes(folder) in ({"mean"}, {"cls"}) and pooling.get("include_prompt", True)
     return simple and not _read(folder / "sentence_bert_config.json").get("do_lower_case")
+
+
+def _pooling_modes(folder: Path) -> set[str]:
+    """How sentence vectors are pooled: one flag for each mode, or since sentence-transformers 6 one name or several."""
+    pooling = _read(folder / _pooling(folder) / "config.json")
+    named = pooling.get("pooling_mode")
+    if named:
+        return {named} if isinstance(named, str) else set(named)
+    flags = {name for name, value in pooling.items() if name.startswith("pooling_mode_") and value is True}
+    return {{"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}.get(name, name) for name in flags}
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StoreError
+from ..errors import ArtifactError, StoreError
+from ..models.specs import anchored
 from .chunkers import ChunkSettings
 from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths
 from .ledger import DocumentRecord, Ledger
@@ -25,7 +26,9 @@ from .readers import READER_VERSION
 from .search import Fusion, Mode
 
 if TYPE_CHECKING:
+    import numpy as np
     from llama_index.core.vector_stores.types import MetadataFilters
+    from numpy.typing import NDArray
 
     from ..models.protocols import Embedder
     from .retriever import KnowledgeBaseRetriever
@@ -80,7 +83,7 @@ class KnowledgeBase:
     ) -> None:
         self.folder = Path(folder).expanduser()
         self._lock = threading.RLock()
-        self._wanted_embedder = embedder
+        self._wanted_embedder = anchored(embedder) if isinstance(embedder, str) else embedder
         self._wanted_chunking = chunking
         self._embedder: Embedder | None = None if isinstance(embedder, str) else embedder
         self._table: ChunkTable | None = None
@@ -135,8 +138,24 @@ class KnowledgeBase:
             if self._embedder is None:
                 from ..models import load_embedder
 
-                self._embedder = load_embedder(self.embedder_spec, progress=self.fetch_progress)
+                with self._telling_whose():
+                    self._embedder = load_embedder(self.embedder_spec, progress=self.fetch_progress)
             return self._embedder
+
+    def query_vector(self, query: str) -> NDArray[np.float32]:
+        """A query's vector by the embedder of the stored vectors; `StoreError` where another one was named."""
+        embedder = self.embedder
+        stored = self._manifest
+        # A folder of sentence-transformers that was copied has another stamp, and is still the same model.
+        same_name = stored is not None and stored.embedder == self.embedder_spec
+        trusted = same_name and not self.embedder_spec.startswith("embedder:")
+        if stored and not trusted and stored.fingerprint != embedder.fingerprint:
+            raise StoreError(
+                f"the knowledge base at {str(self.folder)!r} was embedded with {stored.embedder!r} "
+                f"({stored.fingerprint}), not with {self.embedder_spec!r} as it is now ({embedder.fingerprint})",
+                hint="run ragloom ingest with this embedder, which embeds everything anew, or name the old one",
+            )
+        return embedder.embed_query(query)
 
     @property
     def embedder_fingerprint(self) -> str:
@@ -145,7 +164,22 @@ class KnowledgeBase:
             return self._embedder.fingerprint
         from ..models import embedder_fingerprint
 
-        return embedder_fingerprint(self.embedder_spec, progress=self.fetch_progress)
+        with self._telling_whose():
+            return embedder_fingerprint(self.embedder_spec, progress=self.fetch_progress)
+
+    @contextmanager
+    def _telling_whose(self) -> Iterator[None]:
+        """Nobody named the embedder now: the error says who remembers it, and what to do when it was moved."""
+        try:
+            yield
+        except ArtifactError as error:
+            if self._wanted_embedder is not None:
+                raise
+            raise StoreError(
+                f"the knowledge base at {str(self.folder)!r} was embedded with {self.embedder_spec!r}, which does not "
+                f"load: {error.message}",
+                hint="bring it back, or name where it is now (--embedder embedder:PATH, or the setting embedder)",
+            ) from error
 
     @property
     def fingerprint(self) -> str:
@@ -307,9 +341,10 @@ class KnowledgeBase:
         )
 
     def _described(self, manifest: _Manifest) -> _Manifest:
-        """The manifest with the chunk settings now in force."""
+        """The manifest with the chunk settings now in force, and the name under which its embedder is found now."""
         chunking = self.chunking
         values = asdict(manifest) | {
+            "embedder": self._wanted_embedder if isinstance(self._wanted_embedder, str) else manifest.embedder,
             "chunk_strategy": chunking.strategy,
             "chunk_size": chunking.size,
             "chunk_overlap": chunking.overlap,

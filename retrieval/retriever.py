@@ -115,4 +115,4 @@ class KnowledgeBaseRetriever(BaseRetriever):
         return found
 
     def _embed(self, query: str) -> Any:
-        return self.kb.embedder.embed_query(query)
+        return self.kb.query_vector(query)

@@ -51,12 +51,12 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded(code) & HEAVY
 
 
-@pytest.mark.parametrize("room", ["models", "retrieval", "graphs", "evals", "testing"])
+@pytest.mark.parametrize("room", ["models", "retrieval", "graphs", "evals", "finetune", "testing"])
 def test_rooms_load_nothing_heavy_by_themselves(room: str) -> None:
     assert not loaded(f"import ragloom.{room}") & {"torch", "transformers", "llama_index", "lancedb"}
 
 
-@pytest.mark.parametrize("room", ["ragloom", "models", "retrieval", "graphs", "evals", "testing"])
+@pytest.mark.parametrize("room", ["ragloom", "models", "retrieval", "graphs", "evals", "finetune", "testing"])
 def test_every_public_name_is_there(room: str) -> None:
     import importlib
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import ask, chat, docs, evals, graph, ingest, models, retrieve, tune
+from . import ask, chat, docs, evals, finetune, graph, ingest, models, retrieve, tune
 from .output import run
 
 __all__ = ("app", "main")
@@ -46,6 +46,7 @@ app.command("graph")(graph.graph)
 app.add_typer(models.app, name="models", help="List, fetch and inspect models.")
 app.add_typer(evals.app, name="eval", help="Measure retrieval and answers.")
 app.command("tune")(tune.tune)
+app.add_typer(finetune.app, name="finetune", help="Train small models for the graphs on your own data.")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
+from .options import CriticOption, RerankerOption, RerankFromOption
 from .output import JsonOption, KbOption, emit, note
 
 __all__ = ("ask",)
@@ -18,10 +19,15 @@ def ask(
     kb: KbOption = None,
     docs: Annotated[list[Path] | None, typer.Option(help="Ask these files or folders instead (repeatable).")] = None,
     strategy: Annotated[str | None, typer.Option(help="auto, naive, ...")] = None,
-    llm: Annotated[str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, gguf:PATH, openai:NAME.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, drafter:PATH, openai:NAME.")
+    ] = None,
     embedder: Annotated[str | None, typer.Option(help="Embedder, e.g. bundled:minilm.")] = None,
     mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
     top_k: Annotated[int | None, typer.Option(help="How many passages to read.")] = None,
+    reranker: RerankerOption = None,
+    rerank_from: RerankFromOption = None,
+    critic: CriticOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     steps: Annotated[bool, typer.Option("--steps", help="Show what was done, and why.")] = False,
     json: JsonOption = False,
@@ -38,7 +44,16 @@ def ask(
     from .session import answer_json, build_graph, knowledge_base, show_answer, stream_answer
 
     settings = load_settings(
-        kb=kb, strategy=strategy, llm=llm, embedder=embedder, mode=mode, top_k=top_k, tenant=tenant
+        kb=kb,
+        strategy=strategy,
+        llm=llm,
+        embedder=embedder,
+        mode=mode,
+        top_k=top_k,
+        reranker=reranker,
+        rerank_from=rerank_from,
+        critic=critic,
+        tenant=tenant,
     )
     graph = build_graph(settings, knowledge_base(settings, docs))
     events = stream_answer(graph, {"question": question})

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .options import CriticOption, RerankerOption, RerankFromOption
 from .output import JsonOption, KbOption, console, emit, note
 
 __all__ = ("chat",)
@@ -23,9 +24,14 @@ def chat(
     kb: KbOption = None,
     docs: Annotated[list[Path] | None, typer.Option(help="Chat with these files or folders (repeatable).")] = None,
     strategy: Annotated[str | None, typer.Option(help="auto, naive, ...")] = None,
-    llm: Annotated[str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, gguf:PATH, openai:NAME.")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, drafter:PATH, openai:NAME.")
+    ] = None,
     embedder: Annotated[str | None, typer.Option(help="Embedder, e.g. bundled:minilm.")] = None,
     top_k: Annotated[int | None, typer.Option(help="How many passages to read.")] = None,
+    reranker: RerankerOption = None,
+    rerank_from: RerankFromOption = None,
+    critic: CriticOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -39,7 +45,17 @@ def chat(
     from ..settings import load_settings
     from .session import answer_json, build_graph, knowledge_base, show_answer, stream_answer
 
-    settings = load_settings(kb=kb, strategy=strategy, llm=llm, embedder=embedder, top_k=top_k, tenant=tenant)
+    settings = load_settings(
+        kb=kb,
+        strategy=strategy,
+        llm=llm,
+        embedder=embedder,
+        top_k=top_k,
+        reranker=reranker,
+        rerank_from=rerank_from,
+        critic=critic,
+        tenant=tenant,
+    )
     graph = build_graph(settings, knowledge_base(settings, docs), checkpointer=InMemorySaver())
     thread = 1
     last: dict[str, Any] = {}

@@ -13,6 +13,7 @@ import typer
 
 from ..errors import ModelError, UsageError
 from .eval_output import progress_bar, set_base_of, tell_problems
+from .options import CriticOption, RerankerOption, RerankFromOption
 from .output import JsonOption, KbOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("answers",)
 
-ON_THIS_MACHINE = ("bundled:", "gguf:", "ollama:")
+ON_THIS_MACHINE = ("bundled:", "drafter:", "gguf:", "ollama:", "reflective:")
 """Models that gain nothing from several questions at a time, and would be timed waiting for each other."""
 
 
@@ -43,9 +44,14 @@ def answers(
     kb: KbOption = None,
     mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to read.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="Reader prompt: read, short, or a .jinja file.")] = None,
+    reranker: RerankerOption = None,
+    rerank_from: RerankFromOption = None,
+    critic: CriticOption = None,
+    prompt: Annotated[str | None, typer.Option(help="Reader prompt: read, short, draft or a .jinja file.")] = None,
     baselines: Annotated[bool, typer.Option(help="Add the rows closed-book and naive.")] = True,
-    critic: Annotated[str, typer.Option(help="Judge of `support`: overlap or embedding.")] = "overlap",
+    support_by: Annotated[
+        str, typer.Option(help="Judge of `support`: overlap, embedding, support:bundled or support:PATH.")
+    ] = "overlap",
     drop_gold: Annotated[float, typer.Option(min=0, max=1, help="Share of questions without gold passages.")] = 0,
     irrelevant: Annotated[float, typer.Option(min=0, max=1, help="Share of passages from other questions.")] = 0,
     counterfactual: Annotated[float, typer.Option(min=0, max=1, help="Share of questions with false passages.")] = 0,
@@ -69,17 +75,32 @@ def answers(
     from ..evals.answer_sets import load_answer_set
     from ..evals.answers import evaluate_answers
     from ..evals.stress import Stress
-    from ..evals.systems import BASELINES, System
+    from ..evals.systems import BASELINES
     from ..models import load_chat_model
     from ..settings import load_settings
+    from .session import strategy_parts
 
-    settings = load_settings(llm=llm, kb=kb, mode=mode, top_k=top_k, prompt=prompt)
-    if critic not in ("overlap", "embedding"):
-        raise UsageError(f"unknown critic {critic!r}", hint="use overlap or embedding")
+    settings = load_settings(
+        llm=llm,
+        kb=kb,
+        mode=mode,
+        top_k=top_k,
+        prompt=prompt,
+        critic=critic,
+        reranker=reranker,
+        rerank_from=rerank_from,
+    )
+    if settings.critic == "embedding":
+        raise UsageError("'embedding' judges answers, it does not check them", hint="use --support-by embedding")
+    if support_by not in ("overlap", "embedding") and not support_by.startswith("support:"):
+        hint = "use overlap, embedding, support:bundled or support:PATH"
+        raise UsageError(f"unknown judge of support {support_by!r}", hint=hint)
     wanted = [name for item in strategy or ["naive"] for name in item.split(",") if name]
     wanted = ["naive" if name == "auto" else name for name in wanted]
     names = list(dict.fromkeys([*BASELINES, *wanted] if baselines else wanted))
-    systems = [System(name, {} if ":" in name else settings.strategy_options(name)) for name in names]
+    parts = strategy_parts(settings)
+    systems = [_system(name, settings, parts) for name in names]
+    judge_of_support = _support_judge(support_by)
     loaded = [load_answer_set(folder) for folder in sets]
     tell_problems(loaded)
     chosen = [(each.part(part) if part else each).limited(limit, seed=seed) for each in loaded]
@@ -93,13 +114,13 @@ def answers(
     told = {
         "retrieval": settings.retriever_options(),
         "kb": _knowledge_base(settings) if kb else None,
-        "embedder": settings.embedder,
+        "embedder": _embedder_identity(settings.embedder),
         "chunking": [settings.chunk_strategy, settings.chunk_size, settings.chunk_overlap],
         "stress": repr(stress) if stress.active else None,
     }
     if previous and not (previous / "summary.json").exists():
         raise UsageError(f"{str(previous)!r} holds no finished run", hint="--previous wants the folder of one")
-    folder = out or _default_folder(chosen, systems, settings.llm, seed, told)
+    folder = out or _default_folder(chosen, systems, settings.llm, seed, {**told, "support_by": support_by})
     extra = {"command": _command(), "created": time.strftime("%Y-%m-%d %H:%M"), "versions": _versions()}
     extra["problems"] = [str(problem) for each in loaded for problem in each.problems][:100]
     with progress_bar() as bar:
@@ -117,7 +138,7 @@ def answers(
             llm_name=_short_name(settings.llm),
             settings={**told, **extra},
             baseline="naive" if "naive" in names else None,
-            critic=_critic(critic),
+            critic=judge_of_support,
             seed=seed,
             workers=workers or (1 if settings.llm.startswith(ON_THIS_MACHINE) else 4),
             retry_failed=retry_failed,
@@ -169,9 +190,34 @@ def _knowledge_base(settings: Settings) -> str:
     return f"{Path(settings.kb).resolve()} version {opened.table.snapshot().version}"
 
 
-def _critic(name: str) -> Any:
+def _system(name: str, settings: Settings, parts: dict[str, Any]) -> System:
+    """A strategy with the critic and the reranker of the settings.
+
+    A function of the user's own has no such options: its retriever reranks for it.
+    """
+    from ..evals.systems import System, reranking
+
+    if name == "closed-book":
+        return System(name, settings.strategy_options(name))
+    if ":" not in name:
+        return System(name, {**settings.strategy_options(name), **parts})
+    return System(name, factory=reranking(name, parts["reranker"])) if "reranker" in parts else System(name)
+
+
+def _embedder_identity(spec: str | None) -> str | None:
+    """Of a trained embedder its fingerprint: another one may stand in the same folder by now."""
+    from ..models import embedder_fingerprint
+
+    return embedder_fingerprint(spec) if spec and spec.startswith("embedder:") else spec
+
+
+def _support_judge(name: str) -> Any:
     if name == "overlap":
         return None
+    if name.startswith("support:"):
+        from .session import load_critic
+
+        return load_critic(name)
     from ..evals.embedding_critic import EmbeddingCritic
     from ..models import load_embedder
 
@@ -219,9 +265,12 @@ def _default_folder(sets: list[AnswerSet], systems: list[System], llm: str, seed
     return cache_folder("runs") / hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _short_name(llm: str) -> str:
-    """A file's name is enough in a table; where it lies is nobody's business."""
-    return f"gguf:{Path(llm.removeprefix('gguf:')).name}" if llm.startswith("gguf:") else llm
+def _short_name(spec: str) -> str:
+    """A file's or folder's name is enough in a table; where it lies is nobody's business."""
+    from ..models.specs import TRAINED_ROLES
+
+    provider, _, path = spec.partition(":")
+    return f"{provider}:{Path(path).name}" if provider in ("gguf", *TRAINED_ROLES) else spec
 
 
 def _command() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +13,17 @@ import typer
 
 from ..errors import UsageError
 from .eval_output import progress_bar, set_base_of, tell_problems
+from .options import RerankerOption, RerankFromOption
 from .output import JsonOption, console, emit, note
 
 if TYPE_CHECKING:
     from ..evals import RetrievalResult, RetrievalSet
     from ..evals.records import Difference
     from ..evals.retrieval_runs import Comparison
+    from ..models.reranker import TrainedReranker
+    from ..retrieval import KnowledgeBase
     from ..retrieval.search import Mode
+    from ..settings import Settings
 
 __all__ = ("compare", "retrieval")
 
@@ -40,12 +45,20 @@ def retrieval(
     against: Annotated[
         str | None, typer.Option("--compare", help="Mode that the others are compared with (the first one).")
     ] = None,
+    reranker: RerankerOption = None,
+    rerank_from: RerankFromOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Score retrieval modes on judged sets, with 95 % intervals, and each mode's paired difference to one of them."""
-    from ..evals.retrieval_runs import RunFile
+    """Score retrieval modes on judged sets, with 95 % intervals, and each mode's paired difference to one of them.
 
+    With a reranker every mode is scored twice: as it is, and reranked.
+    """
+    from ..evals.retrieval_runs import RunFile
+    from ..settings import load_settings
+
+    used = load_settings(reranker=reranker, rerank_from=rerank_from)
     modes = _modes(mode, against)
+    rankings = _rankings(modes, used)
     loaded, failed = _load(sets, split, limit)
     if not loaded:
         raise UsageError("none of the sets could be read", hint="; ".join(failed))
@@ -57,14 +70,14 @@ def retrieval(
     with RunFile.writing(out) if out else nullcontext() as kept:
         for retrieval_set in loaded:
             baseline: RetrievalResult | None = None
-            for result in _run(retrieval_set, modes, seed, kept):
+            for result in _run(retrieval_set, rankings, seed, kept):
                 row = _versus(result, baseline)
                 baseline = baseline or result
                 results.append((result, row))
                 if json:
                     emit(_as_json(result, baseline, row))
     if not json:
-        _show(results, modes)
+        _show(results, [each.name for each in rankings])
     _warn_small({result.set: result.n for result, _ in results})
     if failed:  # after the results: what could be measured was measured
         raise UsageError(f"{len(failed)} of {len(sets)} sets could not be read", hint="; ".join(failed))
@@ -102,38 +115,75 @@ def _load(folders: Sequence[Path], split: str | None, limit: int | None) -> tupl
     return loaded, failed
 
 
-def _run(retrieval_set: RetrievalSet, modes: Sequence[Mode], seed: int, kept: Any) -> Iterator[RetrievalResult]:
+@dataclass(frozen=True)
+class _Ranking:
+    """A row of the table: a mode, as it is or reranked."""
+
+    mode: Mode
+    name: str
+    reranker: TrainedReranker | None = None
+    rerank_from: int = 50
+
+    def settings(self, retrieval_set: RetrievalSet, base: KnowledgeBase) -> str:
+        """What decides its figures, hashed."""
+        from ..evals.retrieval_runs import run_settings
+
+        told = f"|{self.reranker.fingerprint} from {self.rerank_from}" if self.reranker else ""
+        return run_settings(retrieval_set, base, reranker=told)
+
+
+def _rankings(modes: Sequence[Mode], used: Settings) -> list[_Ranking]:
+    """The rows: every mode, and where a reranker is set every mode with it, beside it."""
+    plain = [_Ranking(mode, mode) for mode in modes]
+    if not used.reranks:
+        return plain
+    from .session import load_reranker
+
+    loaded = load_reranker(used.reranker)
+    rows = [(each, _Ranking(each.mode, f"{each.mode} + {loaded.name}", loaded, used.rerank_from)) for each in plain]
+    return [row for pair in rows for row in pair]
+
+
+def _run(retrieval_set: RetrievalSet, rankings: Sequence[_Ranking], seed: int, kept: Any) -> Iterator[RetrievalResult]:
     """The results of one set, each as soon as it is there; those that the file holds are taken from it."""
     from ..evals.indexing import index_set
     from ..evals.retrieval import evaluate_retrieval
-    from ..evals.retrieval_runs import run_settings
     from ..retrieval import KnowledgeBase
     from ..settings import load_settings
 
     base = set_base_of(retrieval_set, load_settings())
-    settings = run_settings(retrieval_set, base) if kept else ""
-    done = {name: kept.finished(retrieval_set, name, settings, seed=seed) for name in modes} if kept else {}
-    found = [name for name in modes if done.get(name)]
+    settings = {each.name: each.settings(retrieval_set, base) if kept else "" for each in rankings}
+    done = {name: kept.finished(retrieval_set, name, settings[name], seed=seed) for name in settings} if kept else {}
+    found = [name for name in settings if done.get(name)]
     if found:
         note(f"{retrieval_set.name}: taken from {kept.path}: {', '.join(found)}")
-    if len(found) == len(modes):
-        yield from (done[name] for name in modes)
+    if len(found) == len(rankings):
+        yield from (done[each.name] for each in rankings)
         return
     with progress_bar() as bar:
         label = f"indexing {retrieval_set.name}"
         bar.show(label, 0, None)
         kb, seconds = index_set(retrieval_set, kb=base, progress=partial(bar.show, label))
-        for name in modes:
-            if done.get(name):
-                yield done[name]
+        for each in rankings:
+            if done.get(each.name):
+                yield done[each.name]
                 continue
-            tell = partial(bar.show, f"{retrieval_set.name} {name}")
             opened = KnowledgeBase.open(
                 kb.folder, embedder=base.embedder_spec
             )  # anew: no query's vector is remembered from another mode
-            result = evaluate_retrieval(opened, retrieval_set, name, index_seconds=seconds, seed=seed, progress=tell)
+            result = evaluate_retrieval(
+                opened,
+                retrieval_set,
+                each.mode,
+                index_seconds=seconds,
+                seed=seed,
+                reranker=each.reranker,
+                rerank_from=each.rerank_from,
+                name=each.name,
+                progress=partial(bar.show, f"{retrieval_set.name} {each.name}"),
+            )
             if kept:
-                kept.add(result, retrieval_set, settings)
+                kept.add(result, retrieval_set, settings[each.name])
             yield result
 
 
@@ -151,7 +201,7 @@ def _as_json(result: RetrievalResult, baseline: RetrievalResult, row: dict[str, 
     return {**result.to_dict(), "baseline": baseline.mode if row else None, "versus_baseline": versus}
 
 
-def _show(results: Sequence[Versus], modes: Sequence[Mode]) -> None:
+def _show(results: Sequence[Versus], modes: Sequence[str]) -> None:
     from rich.table import Table
 
     from ..evals.retrieval import METRICS

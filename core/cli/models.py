@@ -11,11 +11,13 @@ from .output import JsonOption, console, download_progress, emit, note
 __all__ = ("app",)
 
 app = typer.Typer(no_args_is_help=True)
+WIDTH = 130
+"""Of the table, at least."""
 
 
 @app.command("list")
 def list_models(json: JsonOption = False) -> None:
-    """List bundled models and known providers; with --json, one object a line."""
+    """List bundled models, the trained ones that ship, and known providers; with --json, one object a line."""
     from ..models import list_models as known
 
     found = known()
@@ -25,12 +27,16 @@ def list_models(json: JsonOption = False) -> None:
         return
     from rich.table import Table
 
-    table = Table("spec", "role", "size", "licence", "fetched", box=None, pad_edge=False)
+    table = Table("spec", "role", "size", "licence", "fetched", "what", box=None, pad_edge=False)
     for info in found:
-        table.add_row(info.spec, info.role, f"{info.size / 1e6:.0f} MB", info.licence, "yes" if info.cached else "no")
-    console().print(table)
+        size = f"{info.size / 1e6:.0f} MB" if info.size > 20e6 else f"{info.size / 1e6:.1f} MB"
+        table.add_row(info.spec, info.role, size, info.licence, "yes" if info.cached else "no", info.summary)
+    out = console()
+    out.width = max(out.width, WIDTH)
+    out.print(table)
     note(
-        "any other model: gguf:PATH, st:PATH_OR_ID, openai:NAME and the other providers of LangChain's init_chat_model"
+        "any other model: gguf:PATH, st:PATH_OR_ID, ROLE:PATH (trained), openai:NAME and the other providers of "
+        "LangChain's init_chat_model"
     )
 
 
@@ -42,10 +48,10 @@ def pull(
     json: JsonOption = False,
 ) -> None:
     """Fetch bundled models now, with their SHA-256 checked."""
-    from ..models import list_models as known
+    from ..models import BUNDLED
     from ..models import pull as fetch
 
-    for name in names or [info.spec for info in known()]:
+    for name in names or [model.spec for model in BUNDLED.values()]:
         with download_progress(f"fetching {name}") as progress:
             path = fetch(name, progress=progress)
         emit({"model": name, "path": str(path)}) if json else console().print(f"{name}: {path}")
@@ -53,19 +59,31 @@ def pull(
 
 @app.command("show")
 def show(
-    spec: Annotated[str, typer.Argument(help="A model, e.g. bundled:minilm.")],
+    spec: Annotated[str, typer.Argument(help="A model, e.g. bundled:minilm or support:PATH.")],
     json: JsonOption = False,
 ) -> None:
-    """Show what is known of one model."""
+    """Show what is known of one model; of a trained one its manifest."""
     from ..models import show as describe
 
     info = _plain(describe(spec))
     if json:
         emit(info)
         return
-    out = console()
     for key, value in info.items():
-        out.print(f"{key}: {value}")
+        _show(key, value)
+
+
+def _show(key: str, value: Any, indent: int = 0) -> None:
+    """A value on a line, what it holds on lines below it."""
+    space = "  " * indent
+    nested = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
+    if not nested or not value:
+        shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+        console().print(f"{space}{key}: {shown}")
+        return
+    console().print(f"{space}{key}:")
+    for name, item in value.items() if isinstance(value, dict) else enumerate(value, start=1):
+        _show(str(name), item, indent + 1)
 
 
 def _plain(info: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .options import RerankerOption, RerankFromOption
 from .output import JsonOption, KbOption, console, emit, note
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def retrieve(
     top_k: Annotated[int | None, typer.Option(help="How many passages.")] = None,
     alpha: Annotated[float | None, typer.Option(help="hybrid: weight of dense, 0 (BM25) to 1 (dense).")] = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid: rank or relative.")] = None,
+    reranker: RerankerOption = None,
+    rerank_from: RerankFromOption = None,
     filters: Annotated[
         list[str] | None, typer.Option("--filter", help="key=value (also != > >= < <=); all hold.")
     ] = None,
@@ -35,14 +38,20 @@ def retrieve(
     from ..retrieval.store.filters import parse_filter
     from ..settings import load_settings
 
-    settings = load_settings(kb=kb, mode=mode, top_k=top_k, tenant=tenant)
+    settings = load_settings(kb=kb, mode=mode, top_k=top_k, reranker=reranker, rerank_from=rerank_from, tenant=tenant)
     given = {"alpha": alpha, "fusion": fusion}  # the retriever refuses them where they mean nothing
     options = settings.retriever_options() | {name: value for name, value in given.items() if value is not None}
-    retriever = KnowledgeBase.open(settings.kb).retriever(
+    retriever: Any = KnowledgeBase.open(settings.kb, embedder=settings.embedder).retriever(
         **options,
         filters=MetadataFilters(filters=[parse_filter(text) for text in filters]) if filters else None,
         collection=source,
     )
+    if settings.reranks:
+        from ..retrieval.reranked import RerankedRetriever
+        from .session import load_reranker
+
+        loaded = load_reranker(settings.reranker)
+        retriever = RerankedRetriever(retriever, loaded, rerank_from=settings.rerank_from, top_k=settings.top_k)
     results = retriever.retrieve(query)
     if json:
         emit({"query": query, "results": [_as_json(found) for found in results]})
@@ -50,7 +59,7 @@ def retrieve(
     out = console()
     for rank, found in enumerate(results, start=1):
         metadata = found.node.metadata
-        out.print(f"{rank}. {_place(metadata)}  ({metadata['score_kind']} {found.score:.3f})", style="bold")
+        out.print(f"{rank}. {_place(metadata)}  ({metadata['score_kind']} {found.score or 0.0:.3f})", style="bold")
         out.print(f"{found.node.get_content()}\n")
     if not results:
         note("nothing matches")

@@ -14,10 +14,21 @@ from .output import console, download_progress, note
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..graphs.common.support import SupportCritic
+    from ..models.reranker import TrainedReranker
     from ..retrieval import KnowledgeBase
     from ..settings import Settings
 
-__all__ = ("answer_json", "build_graph", "knowledge_base", "show_answer", "stream_answer")
+__all__ = (
+    "answer_json",
+    "build_graph",
+    "knowledge_base",
+    "load_critic",
+    "load_reranker",
+    "show_answer",
+    "strategy_parts",
+    "stream_answer",
+)
 
 
 def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase:
@@ -44,15 +55,46 @@ def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase
 
 
 def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = None) -> Any:
-    """The strategy that the settings name, over the knowledge base, with the model that they name."""
+    """The strategy that the settings name, over the knowledge base, with the models that they name."""
     from ..graphs import build_strategy
     from ..models import load_chat_model
 
+    parts = strategy_parts(settings)
     with download_progress("fetching the chat model") as fetching:
-        llm = load_chat_model(settings.llm, progress=fetching)
+        llm = load_chat_model(settings.reader, progress=fetching)
     retriever = kb.retriever(**settings.retriever_options())
-    options = settings.strategy_options(settings.strategy)
+    options = settings.strategy_options(settings.strategy, llm=settings.reader)
+    if settings.strategy != "closed-book":
+        options |= parts
     return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer, **options)
+
+
+def strategy_parts(settings: Settings) -> dict[str, Any]:
+    """The trained critic and the reranker that the settings name; nothing for what is off, or built in."""
+    parts: dict[str, Any] = {}
+    if settings.critic != "overlap":
+        parts["critic"] = load_critic(settings.critic)
+    if settings.reranks:
+        parts["reranker"] = load_reranker(settings.reranker, top_n=settings.top_k)
+    return parts
+
+
+def load_critic(spec: str) -> SupportCritic:
+    """The support critic that `spec` names; its base is fetched on first use, which is shown."""
+    from ..graphs.common.trained_support import load_support_critic
+
+    with download_progress("fetching the base of the critic") as fetching:
+        return load_support_critic(spec, progress=fetching)
+
+
+def load_reranker(spec: str, *, top_n: int | None = None) -> TrainedReranker:
+    """The reranker that `spec` names; its base is fetched on first use, which is shown."""
+    from ..models.reranker import load_reranker as load
+    from ..models.specs import parse_spec
+
+    parse_spec(spec, role="reranker")
+    with download_progress("fetching the base of the reranker") as fetching:
+        return load(spec, top_n=top_n, progress=fetching)
 
 
 def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 `read` streams: every finished sentence is judged by the critic against the passages that the model was given, and goes
 out on the custom stream with its citations. Citation marks that a model writes itself (`[2]`) are taken off: what is
-shown was checked.
+shown was checked. Drafters write a rationale first and then the answer (`drafting`): only the answer is shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from langchain_core.messages import BaseMessage
 from ...models import count_tokens, model_errors
 from ...retrieval.sentences import sentence_spans
 from ...types import Citation, Usage
-from .support import SupportCritic
+from .drafting import DraftSplitter, quoted_span
+from .support import Support, SupportCritic
 
 __all__ = ("CheckedSentence", "Reading", "SentenceSplitter", "aread", "read")
 
@@ -49,6 +50,8 @@ class CheckedSentence:
 class Reading:
     """What the model said, sentence by sentence, and what it cost."""
 
+    draft: bool = False
+    """Set before reading: the model is a drafter, which writes a rationale and then the answer."""
     sentences: list[CheckedSentence] = field(default_factory=list)
     declined: bool = False
     """The model itself said that the passages do not hold the answer."""
@@ -99,7 +102,8 @@ class _Checker:
         """Whether enough was said."""
         return len(self.reading.sentences) >= MAX_SENTENCES
 
-    def check(self, raw: str) -> CheckedSentence | None:
+    def check(self, raw: str, quote: str = "") -> CheckedSentence | None:
+        """The sentence with its citations; None where it says nothing. `quote` is the model's own for it."""
         text = _LIST_ITEM.sub("", _MARK.sub("", raw)).strip()
         key = " ".join(re.findall(r"\w+", text.lower()))
         if not key or key in self.seen:
@@ -108,7 +112,7 @@ class _Checker:
         if _ABSTAINS.search(text):
             self.reading.declined = True
             return None
-        found = self.critic.support(text, self.question, self.passages)
+        found = self._quoted(text, quote) or self.critic.support(text, self.question, self.passages)
         citations = [
             _citation(text, self.passages[support.passage], support.start, support.end, support.score)
             for support in found[:MAX_CITATIONS]
@@ -117,6 +121,18 @@ class _Checker:
         sentence = CheckedSentence(text, citations)
         self.reading.sentences.append(sentence)
         return sentence
+
+    def _quoted(self, text: str, quote: str) -> list[Support]:
+        """Support by the model's own quote, where it stands in a passage and the critic agrees."""
+        for index, passage in enumerate(self.passages):
+            if not (span := quoted_span(quote, passage.page_content)):
+                continue
+            alone = Document(passage.page_content[slice(*span)], metadata=passage.metadata)
+            found = self.critic.support(text, self.question, [alone])
+            if found and found[0].score >= self.critic.threshold:
+                best = found[0]
+                return [Support(index, span[0] + best.start, span[0] + best.end, best.score)]
+        return []
 
 
 def _citation(sentence: str, passage: Document, start: int, end: int, score: float) -> Citation:
@@ -130,6 +146,58 @@ def _citation(sentence: str, passage: Document, start: int, end: int, score: flo
     )
 
 
+class _Listener:
+    """Takes the model's pieces, and yields checked sentences as they are finished."""
+
+    def __init__(self, checker: _Checker) -> None:
+        self.checker, self.splitter = checker, SentenceSplitter()
+
+    @property
+    def full(self) -> bool:
+        """Whether enough was said."""
+        return self.checker.full
+
+    def feed(self, text: str) -> Iterator[CheckedSentence]:
+        yield from self._checked(self.splitter.feed(text))
+
+    def close(self) -> Iterator[CheckedSentence]:
+        yield from self._checked(self.splitter.close())
+
+    def _checked(self, sentences: Iterator[str]) -> Iterator[CheckedSentence]:
+        for raw in sentences:
+            if not self.checker.full and (checked := self.checker.check(raw)):
+                yield checked
+
+
+class _DraftListener:
+    """The same for a drafter: its answer is checked when its line is whole, with its rationale as the first quote."""
+
+    def __init__(self, checker: _Checker) -> None:
+        self.checker, self.splitter = checker, DraftSplitter()
+
+    @property
+    def full(self) -> bool:
+        """Whether the draft is whole: a drafter that goes on says nothing that counts."""
+        return self.splitter.whole
+
+    def feed(self, text: str) -> Iterator[CheckedSentence]:
+        self.splitter.feed(text)
+        return iter(())
+
+    def close(self) -> Iterator[CheckedSentence]:
+        draft = self.splitter.draft()
+        if draft.abstained:
+            self.checker.reading.declined = True
+            return
+        for start, end in sentence_spans(draft.answer):
+            if not self.checker.full and (checked := self.checker.check(draft.answer[start:end], draft.rationale)):
+                yield checked
+
+
+def _listener(checker: _Checker) -> _Listener | _DraftListener:
+    return _DraftListener(checker) if checker.reading.draft else _Listener(checker)
+
+
 def read(
     llm: BaseChatModel,
     messages: list[BaseMessage],
@@ -140,17 +208,13 @@ def read(
     **call: Any,
 ) -> Iterator[CheckedSentence]:
     """Streams the model's answer; yields each checked sentence and fills `reading`. Raises `ModelError`."""
-    checker, splitter, meter = _Checker(question, passages, critic, reading), SentenceSplitter(), _Meter(llm, reading)
+    listener, meter = _listener(_Checker(question, passages, critic, reading)), _Meter(llm, reading)
     with model_errors():
         for chunk in llm.stream(messages, **call):
-            if checker.full:
+            if listener.full:
                 break
-            for raw in splitter.feed(meter.take(chunk)):
-                if not checker.full and (checked := checker.check(raw)):
-                    yield checked
-    for raw in splitter.close():
-        if not checker.full and (checked := checker.check(raw)):
-            yield checked
+            yield from listener.feed(meter.take(chunk))
+    yield from listener.close()
     meter.close(messages)
 
 
@@ -164,17 +228,15 @@ async def aread(
     **call: Any,
 ) -> AsyncIterator[CheckedSentence]:
     """`read`, asynchronously."""
-    checker, splitter, meter = _Checker(question, passages, critic, reading), SentenceSplitter(), _Meter(llm, reading)
+    listener, meter = _listener(_Checker(question, passages, critic, reading)), _Meter(llm, reading)
     with model_errors():
         async for chunk in llm.astream(messages, **call):
-            if checker.full:
+            if listener.full:
                 break
-            for raw in splitter.feed(meter.take(chunk)):
-                if not checker.full and (checked := checker.check(raw)):
-                    yield checked
-    for raw in splitter.close():
-        if not checker.full and (checked := checker.check(raw)):
-            yield checked
+            for sentence in listener.feed(meter.take(chunk)):
+                yield sentence
+    for sentence in listener.close():
+        yield sentence
     meter.close(messages)
 
 

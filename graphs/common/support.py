@@ -1,6 +1,6 @@
 """Which passage supports a sentence? A critic protocol, and the lexical critic that needs no model.
 
-The trained support critic (Self-RAG's IsSup) comes through the same protocol.
+The trained critic (`trained_support`, Self-RAG's IsSup) comes through the same protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from typing import Protocol
 
 from langchain_core.documents import Document
 
-__all__ = ("OverlapCritic", "Support", "SupportCritic")
+__all__ = (
+    "OverlapCritic",
+    "Support",
+    "SupportCritic",
+    "added_terms",
+    "content_terms",
+    "held_terms",
+    "is_closed",
+    "quote_windows",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ def _stem(word: str) -> str:
     return str(snowballstemmer.stemmer("english").stemWord(word))
 
 
-def _terms(text: str) -> list[tuple[str, bool]]:
+def content_terms(text: str) -> list[tuple[str, bool]]:
     """(stem, is hard) of each content word. Hard are numbers and names: a wrong one makes a sentence false."""
     terms = []
     for found in _WORD.finditer(text):
@@ -77,6 +86,20 @@ def _terms(text: str) -> list[tuple[str, bool]]:
             hard = word[0].isupper() and bool(text[: found.start()].strip(" \"'*-([{"))
             terms.append((_stem(plain), hard))
     return terms
+
+
+def added_terms(sentence: str, question: str) -> dict[str, bool]:
+    """What a sentence adds to the question: stem to whether it is a number or a name. Empty: it only repeats it."""
+    asked = dict(content_terms(question))
+    said = dict(content_terms(sentence))
+    new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
+    # "Tea or coffee?" and "Are pets allowed?" are answered in the question's own words.
+    return said if not new and is_closed(question) else new
+
+
+def is_closed(question: str) -> bool:
+    """Whether yes, no or one of the question's own words is an answer."""
+    return bool(_CLOSED.search(question))
 
 
 def _number(word: str) -> str:
@@ -119,24 +142,21 @@ class OverlapCritic:
         What only repeats the question supports nothing; every number and every name that the sentence adds to the
         question must stand in the window itself.
         """
-        asked = dict(_terms(question))
-        said = dict(_terms(sentence))
-        new = {term: hard for term, hard in said.items() if term not in asked or term[0].isdigit()}
-        if not new and _CLOSED.search(question):
-            new = said  # "Tea or coffee?" and "Are pets allowed?" are answered in the question's own words
+        asked = dict(content_terms(question))
+        new = added_terms(sentence, question)
         if not new:
             return []
         negated = bool(_negations(sentence))
         found = []
         for index, passage in enumerate(passages):
-            above = _held(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
-            anywhere = _held(passage.page_content)
+            above = held_terms(f"{passage.metadata.get('title', '')} {passage.metadata.get('headings', '')}")
+            anywhere = held_terms(passage.page_content)
             names = {term for term, hard in asked.items() if hard and term in anywhere}
             best: Support | None = None
             worth = 0.0
-            for start, end, over, width in _windows(passage.page_content):
+            for start, end, over, width in quote_windows(passage.page_content):
                 text = passage.page_content[start:end]
-                held = _held(text) | _held(over)
+                held = held_terms(text) | held_terms(over)
                 if any(hard and term not in held for term, hard in new.items()) or (negated and not _negations(text)):
                     continue
                 # "25 days." alone would find support anywhere: the quote has to be about what was asked.
@@ -161,8 +181,9 @@ def _share(terms: dict[str, bool], held: frozenset[str]) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _held(text: str) -> frozenset[str]:
-    return frozenset(term for term, _ in _terms(text))
+def held_terms(text: str) -> frozenset[str]:
+    """The stems of a text's content words."""
+    return frozenset(term for term, _ in content_terms(text))
 
 
 def _negations(text: str) -> list[str]:
@@ -171,7 +192,7 @@ def _negations(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def _windows(text: str) -> tuple[tuple[int, int, str, int], ...]:
+def quote_windows(text: str) -> tuple[tuple[int, int, str, int], ...]:
     """(start, end, what stands above, sentences) of every run of one to three sentences, and of every table row."""
     return tuple(_each_window(text))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, START, StateGraph
 
+from ...models.drafts import DRAFTER_PROMPT
 from ...types import Budget
 from ..common.prompts import prompt_name
 from ..common.state import StrategyInput, StrategyOutput, begin
@@ -39,19 +40,21 @@ def naive_rag(
     training). Every sentence of the answer is checked against the passages before it is shown; a sentence that no
     passage supports is dropped, and with none left the answer abstains and shows the nearest passages.
 
-    Requires: any retriever, any chat model. No trained model, no log-probabilities.
+    Requires: any retriever, any chat model. No trained model, no log-probabilities. A trained critic, reranker and
+    drafter may take the place of the overlap critic, no reranker and the chat model.
     State: see `NaiveState`. Cost: 1 call of the language model.
     Good for: single facts that stand in one place; the baseline for everything else.
 
     Args:
         retriever: any LlamaIndex retriever.
         llm: any LangChain chat model.
-        reranker: any LlamaIndex postprocessor, applied before reading.
-        critic: judges which passage supports a sentence; default `OverlapCritic`.
+        reranker: any LlamaIndex postprocessor, applied before reading; `load_reranker` loads a trained one.
+        critic: judges which passage supports a sentence; default `OverlapCritic`; `load_support_critic` has others.
         budget: `tokens` bounds the prompt and answer together; passages that do not fit are left out whole.
         max_answer_tokens: room kept for the answer.
-        prompt: `read` (short sentences), `short` (the bare answer), or the path of a Jinja file with the variables
-            `passages` (each with number, context, text) and `question`.
+        prompt: `read` (short sentences), `short` (the bare answer), `draft` (for a drafter: a rationale, then the
+            answer, as it was trained), or the path of a Jinja file with the variables `passages` (each with number,
+            context, text) and `question`.
         checkpointer: LangGraph checkpointer, for threads.
 
     Example:
@@ -59,6 +62,7 @@ def naive_rag(
         >>> graph.invoke({"question": "Who is the ombudsperson?"})["answer"]  # doctest: +SKIP
         'The ombudsperson is Leonor Pinto.'
     """
+    draft = prompt == "draft"
     nodes = NaiveNodes(
         retriever=retriever,
         llm=llm,
@@ -66,7 +70,8 @@ def naive_rag(
         critic=critic or OverlapCritic(),
         budget=budget or Budget(),
         max_answer_tokens=max_answer_tokens,
-        prompt=prompt_name(__package__ or "", prompt),
+        prompt=DRAFTER_PROMPT if draft else prompt_name(__package__ or "", prompt),
+        draft=draft,
     )
     graph = StateGraph(NaiveState, input_schema=StrategyInput, output_schema=StrategyOutput)
     graph.add_node("begin", begin)

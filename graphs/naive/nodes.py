@@ -15,6 +15,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
+from ... import models
 from ...models import context_window, count_tokens, limit_answer
 from ...retrieval.documents import to_document, to_node
 from ...types import Budget, Step
@@ -41,6 +42,8 @@ class NaiveNodes:
     budget: Budget
     max_answer_tokens: int
     prompt: str | Path
+    draft: bool = False
+    """The model is a drafter: it has a prompt and an answer's form of its own."""
 
     @property
     def retrieve(self) -> Any:
@@ -99,7 +102,7 @@ class NaiveNodes:
     # -- read -------------------------------------------------------------------------------------------------------
 
     def _read(self, state: NaiveState) -> dict[str, Any]:
-        reading = Reading()
+        reading = Reading(draft=self.draft)
         with timed_step("read") as step:
             packed = self._pack(state)
             if packed.taken:
@@ -118,7 +121,7 @@ class NaiveNodes:
         return self._read_update(state, packed, reading, step)
 
     async def _aread(self, state: NaiveState) -> dict[str, Any]:
-        reading = Reading()
+        reading = Reading(draft=self.draft)
         with timed_step("read") as step:
             packed = self._pack(state)
             if packed.taken:
@@ -139,7 +142,8 @@ class NaiveNodes:
     def _pack(self, state: NaiveState) -> Packed:
         def render(documents: list[Document]) -> list[BaseMessage]:
             passages = prompt_passages(documents)
-            return render_prompt(__package__ or "", self.prompt, passages=passages, question=state["asked"])
+            package = models.__name__ if self.draft else __package__ or ""
+            return render_prompt(package, self.prompt, passages=passages, question=state["asked"])
 
         limit = min(context_window(self.llm), self.budget.tokens) - self.max_answer_tokens
         return pack_passages(state["documents"], render, lambda text: count_tokens(self.llm, text), limit)

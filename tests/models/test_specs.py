@@ -35,7 +35,7 @@ def test_not_provider_name(spec: str) -> None:
 def test_unknown_prefix_lists_known_ones_and_the_nearest() -> None:
     with pytest.raises(UnknownModelError, match=r"did you mean 'openai'\?.*bundled.*gguf"):
         load_chat_model("opnai:gpt-4o")
-    with pytest.raises(UnknownModelError, match=r"known providers: bundled, hf, st"):
+    with pytest.raises(UnknownModelError, match=r"known providers: bundled, embedder, hf, st"):
         load_embedder("openai:text-embedding-3-small")
 
 

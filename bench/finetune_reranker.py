@@ -1,0 +1,122 @@
+"""The reranker over `default` retrieval, by `ragloom eval retrieval --reranker`: `python bench/finetune_reranker.py`.
+
+Judged sets whole; of answer sets that were trained on, the questions of documents that were not (the test part of the
+split by document), among all passages of the set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from common import CACHE, SEED, has, options, publish, say, table, verdict
+
+JUDGED = {"cacm": "", "cisi": "", "npl": "", "scifact": "test"}
+ANSWERS = ("squad", "qed", "nq_gold", "fairytaleqa", "covidqa", "hotpotqa_100", "clapnq")
+LIMIT = 300
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reranker", default="reranker:bundled", help="the artifact")
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"questions of each answer set ({LIMIT})")
+
+
+def evaluate(folder: Path, split: str, reranker: str) -> list[dict[str, Any]]:
+    """The line without, and the line with the reranker."""
+    ragloom = [sys.executable, "-m", "ragloom.cli", "eval", "retrieval", str(folder), "--mode", "default"]
+    given = ["--reranker", reranker, "--seed", str(SEED), "--json", *(["--split", split] if split else [])]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAGLOOM_")}
+    environment["RAGLOOM_CONFIG"] = os.devnull
+    done = subprocess.run([*ragloom, *given], stdout=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"ragloom eval retrieval ended with {done.returncode}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def unseen(data: Path, name: str, limit: int) -> Path | None:
+    """A copy of an answer set with the questions of its test part."""
+    from ragloom.evals.answer_sets import load_answer_set, share_of
+    from ragloom.evals.jsonl import find_jsonl
+    from ragloom.finetune.data.parts import document_of, part_of
+
+    found = load_answer_set(data / name)
+    kept = [
+        item
+        for item in found.questions
+        if item.answerable
+        and item.gold
+        and part_of(document_of(name, found.documents[item.gold[0]][0], item.gold[0])) == "test"
+    ]
+    if not kept:
+        say(f"SKIPPED {name}: no question of its test part")
+        return None
+    kept = sorted(kept, key=lambda item: share_of(item.id, seed=SEED))[:limit]
+    folder = CACHE / f"unseen-{limit}" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = find_jsonl(data / name, "passages", "documents")
+    assert corpus
+    (folder / corpus.name).write_bytes(corpus.read_bytes())
+    lines = [
+        {"id": item.id, "question": item.question, "answers": list(item.answers), "passage_ids": list(item.gold)}
+        for item in kept
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+def main() -> None:
+    """nDCG@10 without and with, the paired difference, and what it costs."""
+    given = options(__doc__, add_options)
+    folders = [(given.data / name, split) for name, split in JUDGED.items() if has(given.data, name)]
+    folders += [
+        (folder, "") for name in ANSWERS if has(given.data, name) and (folder := unseen(given.data, name, given.limit))
+    ]
+    if not folders:
+        return
+    rows = []
+    for folder, split in folders:
+        say(f"{folder.name}")
+        without, with_it = evaluate(folder, split, given.reranker)
+        gain = with_it["versus_baseline"]["ndcg@10"]
+        rows.append(
+            {
+                "set": folder.name,
+                "n": without["n"],
+                "default": without["ndcg@10"],
+                "reranked": with_it["ndcg@10"],
+                "gain": gain["mean"],
+                "low": gain["low"],
+                "high": gain["high"],
+                "ms": with_it["ms_per_query"] - without["ms_per_query"],
+            }
+        )
+    lines = [
+        (
+            row["set"],
+            row["n"],
+            f"{row['default']:.3f}",
+            f"{row['reranked']:.3f}",
+            f"{row['gain']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            f"{row['ms']:.0f}",
+        )
+        for row in rows
+    ]
+    mean = sum(row["gain"] for row in rows) / len(rows)
+    head = ("set", "queries", "default", "reranked", "difference, paired 95 % interval", "ms more a query")
+    targets = [
+        verdict("reranker: nDCG@10 gained, mean over sets", mean, 0.0),
+        verdict(
+            "reranker: sets where it is significantly worse", sum(row["high"] < 0 for row in rows), 0, at_most=True
+        ),
+    ]
+    title = "The reranker over `default` retrieval, 50 passages a query"
+    publish("finetune_reranker", title, [table(head, lines)], {"rows": rows}, targets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""`ragloom finetune`: a command a role, and what concerns the artifacts."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from ..models.specs import TRAINED_ROLES, TrainedRole
+from .eval_output import progress_bar
+from .output import JsonOption, console, emit, note
+
+if TYPE_CHECKING:
+    from ..models.artifacts import Artifact, Manifest
+
+__all__ = ("app",)
+
+SECONDS_BETWEEN_LINES = 30
+"""Of progress, where stderr is no terminal."""
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Train a small model for a role on your own data, and load it back by name (extra: finetune)."""
+
+
+def _command(role: TrainedRole) -> Callable[..., None]:
+    def train(
+        data: Annotated[list[Path], typer.Option(help="Data folders, or files of rows.")],
+        out: Annotated[Path, typer.Option(help="Folder of the artifact; a killed training goes on in it.")],
+        base: Annotated[
+            str | None, typer.Option(help="Model to train further: bundled:NAME, st:PATH, hf:PATH.")
+        ] = None,
+        method: Annotated[str | None, typer.Option(help="See 'ragloom finetune list'.")] = None,
+        epochs: Annotated[float | None, typer.Option(help="Times through the data.")] = None,
+        max_steps: Annotated[int | None, typer.Option(help="Optimiser steps at most.")] = None,
+        max_minutes: Annotated[float | None, typer.Option(help="Minutes of training at most, kills included.")] = None,
+        batch_size: Annotated[int | None, typer.Option(help="Rows of a forward pass.")] = None,
+        accumulate: Annotated[int | None, typer.Option(help="Forward passes of an optimiser step.")] = None,
+        lr: Annotated[float | None, typer.Option(help="Learning rate at its highest.")] = None,
+        schedule: Annotated[str | None, typer.Option(help="linear, cosine or constant, after the warm-up.")] = None,
+        warmup: Annotated[float | None, typer.Option(help="Share of the steps.")] = None,
+        rank: Annotated[int | None, typer.Option(help="LoRA's r, a bottleneck's width, a prefix's length.")] = None,
+        max_tokens: Annotated[int | None, typer.Option(help="Tokens of a row; longer ones are cut.")] = None,
+        patience: Annotated[int | None, typer.Option(help="Stop after this many evaluations without gain.")] = None,
+        evaluations: Annotated[int | None, typer.Option(help="Evaluations and checkpoints in all.")] = None,
+        limit: Annotated[int | None, typer.Option(help="Rows to train on at most.")] = None,
+        precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+        device: Annotated[str | None, typer.Option(help="cpu, cuda or mps (default: the best there is).")] = None,
+        gradient_checkpointing: Annotated[
+            bool, typer.Option("--gradient-checkpointing", help="Less memory, a third slower.")
+        ] = False,
+        loss: Annotated[str | None, typer.Option(help="Of the recipes that have several.")] = None,
+        teacher: Annotated[str | None, typer.Option(help="Reranker: bigger model to learn from.")] = None,
+        general: Annotated[Path | None, typer.Option(help="Retrieval set to measure forgetting on.")] = None,
+        seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
+        settings: Annotated[
+            list[str] | None, typer.Option("--set", help="A setting of this role alone, NAME=VALUE (repeatable).")
+        ] = None,
+        keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Do not remove them.")] = False,
+        fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what the folder holds of a training.")] = False,
+        more: Annotated[
+            list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)
+        ] = None,
+        json: JsonOption = False,
+    ) -> None:
+        given = {
+            "base": base,
+            "method": method,
+            "epochs": epochs,
+            "max_steps": max_steps,
+            "max_minutes": max_minutes,
+            "batch_size": batch_size,
+            "accumulate": accumulate,
+            "learning_rate": lr,
+            "schedule": schedule,
+            "warmup": warmup,
+            "rank": rank,
+            "max_tokens": max_tokens,
+            "patience": patience,
+            "evaluations": evaluations,
+            "limit": limit,
+            "precision": precision,
+            "device": device,
+            "gradient_checkpointing": gradient_checkpointing or None,
+            "general": str(general) if general else None,
+            "loss": loss,
+            "teacher": teacher,
+            "seed": seed,
+            **_settings(settings or []),
+        }
+        artifact = _train(role, [*data, *(more or [])], out, given, fresh=fresh, keep_checkpoints=keep_checkpoints)
+        if json:
+            emit({"folder": str(artifact.folder), **_shown(artifact.manifest)})
+            return
+        _print_metrics(artifact.manifest)
+        note(f"{artifact.folder}: use it as {role}:{artifact.folder}; its card is {artifact.folder / 'README.md'}")
+
+    train.__doc__ = f"Train {_article(role)}. The same command goes on where an interrupted one was."
+    return train
+
+
+def _article(role: str) -> str:
+    described = {
+        "support": "a support critic",
+        "utility": "a utility critic",
+        "retrieve": "a critic of need to retrieve",
+    }
+    described["reflective"] = "a reflective generator (Self-RAG)"
+    return described.get(role, f"{'an' if role[0] in 'aeiou' else 'a'} {role}")
+
+
+for _role in TRAINED_ROLES:
+    app.command(_role)(_command(_role))
+
+
+@app.command("list")
+def list_roles(json: JsonOption = False) -> None:
+    """List the roles: what for, methods, whether one is shipped; with --json, one object a line."""
+    from ..finetune import recipes
+    from ..models.artifacts import bundled_artifacts
+
+    shipped = bundled_artifacts()
+    rows: list[dict[str, Any]] = [
+        {
+            "role": recipe.ROLE,
+            "summary": recipe.SUMMARY,
+            "methods": list(recipe.METHODS),
+            "method": recipe.DEFAULTS.method,
+            "base": recipe.DEFAULTS.base,
+            "shipped": recipe.ROLE in shipped,
+        }
+        for recipe in recipes()
+    ]
+    if json:
+        for row in rows:
+            emit(row)
+        return
+    from rich.table import Table
+
+    table = Table("role", "what for", "methods (the first is the default)", "base", "shipped", box=None, pad_edge=False)
+    for row in rows:
+        methods = sorted(row["methods"], key=lambda name: name != row["method"])
+        spec = f"{row['role']}:bundled" if row["shipped"] else "no"
+        table.add_row(row["role"], row["summary"], " ".join(methods), row["base"], spec)
+    console().print(table)
+
+
+@app.command("show")
+def show(
+    artifact: Annotated[str, typer.Argument(help="Folder of an artifact, or ROLE:bundled.")],
+    json: JsonOption = False,
+) -> None:
+    """Show what an artifact says of itself; its files are checked."""
+    found = _open(artifact)
+    if json:
+        emit({"folder": str(found.folder), **_shown(found.manifest)})
+        return
+    out, told = console(), found.manifest
+    for name, value in (
+        ("role", told.role),
+        ("folder", found.folder),
+        ("base", f"{told.base.spec} (SHA-256 {told.base.sha256[:16]}…)"),
+        ("method", told.method),
+        ("labels", ", ".join(told.labels)),
+        ("thresholds", ", ".join(f"{key} {value:.4g}" for key, value in told.thresholds.items())),
+        ("data", ", ".join(f"{source.name} ({source.rows} rows, {source.licence})" for source in told.data)),
+        ("made by", told.command),
+    ):
+        if value:
+            out.print(f"{name}: {value}")
+    _print_metrics(told)
+
+
+@app.command("fit-thresholds")
+def fit_thresholds(
+    spec: Annotated[str, typer.Argument(help="The evaluator: evaluator:bundled or evaluator:PATH.")],
+    data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
+    more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
+    write: Annotated[bool, typer.Option("--write", help="Store the thresholds into the artifact's manifest.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Choose an evaluator's upper and lower threshold (CRAG) on your own data; report what would be done how often."""
+    from ..finetune.refit import refit_thresholds, store_thresholds
+
+    artifact = _open(spec)
+    if artifact.manifest.role != "evaluator":
+        raise UsageError(f"{spec!r} is no evaluator: it has no such thresholds")
+    if write and spec.endswith(":bundled"):
+        raise UsageError("the shipped evaluator is not written to", hint="copy its folder, and name the copy")
+    with progress_bar() as bar:
+        found = refit_thresholds(f"evaluator:{artifact.folder}", [*data, *(more or [])], tell=_teller(bar))
+    if write:
+        store_thresholds(artifact, found)
+    if json:
+        emit({**found, "written": write})
+        return
+    out = console()
+    out.print(f"lower {found['lower']:.4g}, upper {found['upper']:.4g}")
+    for part in ("dev", "test"):
+        if found.get(part):
+            mix = ", ".join(f"{name} {share:.0%}" for name, share in found[part]["mix"].items())
+            out.print(f"{part} ({found[part]['questions']} questions): {mix}; right {found[part]['agreement']:.0%}")
+            for warning in found[part]["warnings"]:
+                note(f"{part}: {warning}")
+    note(f"written to {artifact.folder}" if write else "not stored: add --write")
+
+
+def _train(
+    role: TrainedRole, data: list[Path], out: Path, given: dict[str, Any], *, fresh: bool, keep_checkpoints: bool
+) -> Artifact:
+    from ..finetune.run import finetune, resumable_step
+
+    command = shlex.join(["ragloom", *sys.argv[1:]])
+    options = {name: value for name, value in given.items() if value is not None}
+    try:
+        with progress_bar() as bar:
+            tell = _teller(bar)
+            return finetune(
+                *(role, data, out),
+                tell=tell,
+                command=command,
+                fresh=fresh,
+                keep_checkpoints=keep_checkpoints,
+                **options,
+            )
+    except KeyboardInterrupt:
+        step = resumable_step(out)
+        where = f"from step {step}" if step else "from the start of the training"
+        again = command.replace(" --fresh", "")
+        note(f"interrupted: the same command goes on {where}{'' if again == command else ', without --fresh'}")
+        raise
+
+
+def _open(name: str) -> Artifact:
+    from ..models.artifacts import MANIFEST, open_artifact
+
+    provider, _, rest = name.partition(":")
+    if provider in TRAINED_ROLES and rest:
+        return open_artifact(name, provider)
+    path = Path(name) / MANIFEST
+    try:
+        role = jsonlib.loads(path.read_text(encoding="utf-8"))["role"]
+    except (OSError, ValueError, KeyError, TypeError):
+        role = None
+    if role not in TRAINED_ROLES:
+        hint = "name the --out folder of 'ragloom finetune', or ROLE:bundled"
+        raise UsageError(f"{name!r} is no artifact", hint=hint)
+    return open_artifact(f"{role}:{name}", role)
+
+
+def _shown(manifest: Manifest) -> dict[str, Any]:
+    return manifest.model_dump(mode="json")
+
+
+def _print_metrics(manifest: Manifest) -> None:
+    from rich.table import Table
+
+    from ..finetune.card import metric_tables
+
+    for table in metric_tables(manifest.metrics):
+        shown = Table(*table.header, box=None, pad_edge=False, title=table.title or None, title_justify="left")
+        for row in table.rows:
+            shown.add_row(*row)
+        console().print(shown)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """NAME=VALUE: a value is what it is in JSON, else a text; a list becomes a tuple."""
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {item!r} is not of the form NAME=VALUE")
+        try:
+            value = jsonlib.loads(text)
+        except ValueError:
+            value = text
+        found[name.strip().replace("-", "_")] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def _teller(bar: Any) -> Callable[[str, int, int | None], None]:
+    """A bar; where stderr is no terminal, a line now and then and whenever something else begins."""
+    terminal = sys.stderr.isatty()
+    last: list[Any] = ["", 0.0]
+
+    def tell(text: str, done: int, total: int | None) -> None:
+        bar.show(text, done, total)
+        kind = "".join(letter for letter in text if letter.isalpha() or letter == " ").split(" ", 2)[:2]
+        if not terminal and (kind != last[0] or time.monotonic() - last[1] > SECONDS_BETWEEN_LINES):
+            last[:] = [kind, time.monotonic()]
+            note(text if total is None or "step " in text else f"{text}: {done} of {total}")
+
+    return tell

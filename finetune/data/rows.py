@@ -1,0 +1,177 @@
+"""Rows: what the recipes train on, one JSON object a line, each with its origin.
+
+    evaluator, reranker  {question, passage, label}        label 1 relevant, 0 not; between them for distillation
+    support              {claim, passage, label}           label fully, partially or none; `question` may stand beside
+    utility              {question, answer, label}         label 1 (useless) to 5
+    retrieve             {question, label}                 label yes or no: must anything be looked up?
+    router               {text, label}                     label any text
+    embedder             {query, positive, negatives}      negatives a list, may be empty
+    drafter              {question, passages, rationale, answer, answerable}
+    reflective           {question, segments, utility}     segments {retrieve, passage, relevance, text, support}
+
+Every row also has `origin`: {set, id, document, licence}. `document` is what parts are split by, so that no text is in
+two of them. A file of rows that a user wrote may leave `origin` out: it is filled in from the file and the line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ...errors import UsageError
+from ...evals.jsonl import Problem, Row, scan_jsonl
+from ...models.specs import TrainedRole
+
+__all__ = ("COLUMNS", "Origin", "TrainingRow", "read_rows", "validate", "write_rows")
+
+TrainingRow = dict[str, Any]
+"""The columns of its role, and `origin`."""
+
+
+class Origin(TypedDict):
+    """Where a row comes from."""
+
+    set: str
+    """Name of the data set."""
+    id: str
+    """Of the record there."""
+    document: str
+    """What it is split by: the article, the book, the paper. Unique across sets: it begins with the set's name."""
+    licence: str
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _any_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(_text(item) for item in value)
+
+
+def _passages(value: object) -> bool:
+    return _texts(value) and bool(value)
+
+
+def _share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _one_of(*known: object) -> Callable[[object], bool]:
+    return lambda value: not isinstance(value, bool) and value in known
+
+
+def _segments(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "text" in item for item in value)
+
+
+COLUMNS: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "evaluator": {
+        "question": (_text, "a text"),
+        "passage": (_text, "a text"),
+        "label": (_share, "a number from 0 to 1"),
+    },
+    "reranker": {
+        "question": (_text, "a text"),
+        "passage": (_text, "a text"),
+        "label": (_share, "a number from 0 to 1"),
+    },
+    "support": {
+        "claim": (_text, "a text"),
+        "passage": (_text, "a text"),
+        "label": (_one_of("fully", "partially", "none"), "'fully', 'partially' or 'none'"),
+    },
+    "utility": {
+        "question": (_text, "a text"),
+        "answer": (_text, "a text"),
+        "label": (_one_of(1, 2, 3, 4, 5), "a whole number from 1 to 5"),
+    },
+    "retrieve": {"question": (_text, "a text"), "label": (_one_of("yes", "no"), "'yes' or 'no'")},
+    "router": {"text": (_text, "a text"), "label": (_text, "a text")},
+    "embedder": {
+        "query": (_text, "a text"),
+        "positive": (_text, "a text"),
+        "negatives": (_texts, "a list of texts"),
+    },
+    "drafter": {
+        "question": (_text, "a text"),
+        "passages": (_passages, "a list of texts"),
+        "rationale": (_any_text, "a text"),
+        "answer": (_any_text, "a text"),
+        "answerable": (lambda value: isinstance(value, bool), "true or false"),
+    },
+    "reflective": {
+        "question": (_text, "a text"),
+        "segments": (_segments, "a list of segments"),
+        "utility": (_one_of(1, 2, 3, 4, 5), "a whole number from 1 to 5"),
+    },
+}
+"""Column to its check and what it must be, for each role."""
+
+_LEFT_OUT: Mapping[TrainedRole, Mapping[str, Any]] = {
+    "embedder": {"negatives": []},
+    "drafter": {"rationale": ""},
+}
+"""Columns that a file may leave out, and what then stands for them."""
+
+
+def validate(role: TrainedRole, row: Mapping[str, Any]) -> str:
+    """What is wrong with a row, in one line; empty where nothing is."""
+    for name, (fits, kind) in COLUMNS[role].items():
+        if name not in row:
+            return f"column {name!r} is missing"
+        if not fits(row[name]):
+            return f"{name!r} must be {kind}, not {_shown(row[name])}"
+    return ""
+
+
+def read_rows(path: Path, role: TrainedRole, problems: list[Problem]) -> Iterator[TrainingRow]:
+    """The usable rows of a file, one by one; what cannot be used goes to `problems`, with its line."""
+    for found in scan_jsonl(path, problems):
+        fields = {**_LEFT_OUT.get(role, {}), **found.fields}
+        complaint = validate(role, fields)
+        if complaint:
+            problems.append(found.problem(f"{complaint}: left out"))
+        else:
+            yield {**fields, "origin": _origin(found)}
+
+
+def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
+    """Writes rows as JSON lines, whole or not at all; returns how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    count = 0
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            for row in rows:
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+                count += 1
+    except OSError as error:
+        raise UsageError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    partial.replace(path)
+    return count
+
+
+def _origin(row: Row) -> Origin:
+    given = row.fields.get("origin")
+    if isinstance(given, dict) and _text(given.get("document")):
+        return Origin(
+            set=str(given.get("set", "")),
+            id=str(given.get("id", "")),
+            document=str(given["document"]),
+            licence=str(given.get("licence", "")),
+        )
+    name = Path(row.file).name.split(".")[0]
+    key = row.key or str(row.line)
+    document = row.text("document") or row.text("title") or key
+    return Origin(set=name, id=key, document=f"{name}:{document}", licence=row.text("licence"))
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,112 @@
+"""Rows as classifiers of text pairs read them, and what a recipe says of its pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..evals.answer_sets import share_of
+from ..models.specs import TrainedRole
+from .data.parts import Part
+from .data.rows import TrainingRow, read_rows
+from .options import TrainOptions
+from .recipe import Built
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ("Examples", "PairTask", "check_classes", "limited", "read_examples", "some")
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows as a classifier reads them."""
+
+    rows: list[TrainingRow]
+    pairs: list[tuple[str, str]]
+    targets: NDArray[Any]
+    """Shares of yes, or class numbers."""
+
+    @property
+    def sets(self) -> list[str]:
+        """The data set of each row."""
+        return [str(row["origin"]["set"]) for row in self.rows]
+
+    @property
+    def questions(self) -> list[Hashable]:
+        """What groups the rows of one question."""
+        return [(row["origin"]["set"], row["question"]) for row in self.rows]
+
+    def take(self, chosen: Sequence[int]) -> Examples:
+        """Some of the rows."""
+        return Examples([self.rows[at] for at in chosen], [self.pairs[at] for at in chosen], self.targets[list(chosen)])
+
+
+Measure = Callable[[Examples, "NDArray[Any]"], "Mapping[str, float | None]"]
+"""Of rows and their probabilities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTask:
+    """What a recipe says of its pairs."""
+
+    role: TrainedRole
+    labels: tuple[str, ...]
+    """One name: the logit is of yes against no."""
+    inputs: str
+    """What stands before and after the separator."""
+    pair: Callable[[TrainingRow], tuple[str, str]]
+    target: Callable[[TrainingRow], float]
+    measure: Measure
+    metric: str
+    """The one of `measure` by which the best checkpoint is chosen; more is better."""
+
+
+def read_examples(built: Built, task: PairTask, part: Part) -> Examples:
+    """The rows of a part. Raises `UsageError` where there are none."""
+    path = built.files.get(part)
+    rows = list(read_rows(path, task.role, [])) if path else []
+    if not rows:
+        raise UsageError(
+            f"the {part} part has no rows", hint="parts are split by document: give data of more documents"
+        )
+    targets = np.array([task.target(row) for row in rows], dtype=np.float64)
+    return Examples(rows, [task.pair(row) for row in rows], targets)
+
+
+def limited(examples: Examples, options: TrainOptions) -> Examples:
+    """At most `options.limit` rows, drawn by seed."""
+    if options.limit is None or options.limit >= len(examples.rows):
+        return examples
+    chosen = np.random.default_rng(options.seed).permutation(len(examples.rows))[: options.limit]
+    return examples.take(sorted(int(at) for at in chosen))
+
+
+def some(examples: Examples, count: int) -> Examples:
+    """About `count` rows, the same ones in every run, all rows of a question together."""
+    if len(examples.rows) <= count:
+        return examples
+    keys = [str(row.get("question") or row.get("claim") or row.get("text")) for row in examples.rows]
+    order = sorted(range(len(keys)), key=lambda at: (share_of(keys[at], salt="dev"), keys[at], at))
+    end = count
+    while end < len(order) and keys[order[end]] == keys[order[end - 1]]:
+        end += 1
+    return examples.take(order[:end])
+
+
+def check_classes(train: Examples, task: PairTask) -> None:
+    """Raises `UsageError` where all rows have one label."""
+    kinds = _kinds(train.targets, len(task.labels))
+    if len(kinds) < 2:
+        raise UsageError(
+            f"all {len(train.rows)} rows to train on have the label {train.rows[0].get('label')!r}",
+            hint="a classifier needs rows of at least two labels",
+        )
+
+
+def _kinds(targets: Iterable[float], labels: int) -> set[float]:
+    return {float(value) for value in targets} if labels > 1 else {float(value >= 0.5) for value in targets}

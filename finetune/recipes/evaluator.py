@@ -1,0 +1,99 @@
+"""Evaluator of Corrective RAG: question and passage to the probability that the passage answers the question.
+
+Yan et al., 2024, "Corrective Retrieval Augmented Generation", https://arxiv.org/abs/2401.15884, train one on titles of
+one data set; it learned to match titles. This one learns from several sets, with negatives that our own retriever took
+for good ones, is calibrated, and brings the two thresholds that the actions of the paper are decided by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...models.pair_text import passage_text
+from ...models.specs import TrainedRole
+from ..data.build import reusable, write_parts
+from ..data.relevance import relevance_rows
+from ..data.sources import load_sources
+from ..options import Method, Tell, TrainOptions
+from ..pair_metrics import auroc, by_set
+from ..pair_rows import Examples, PairTask
+from ..pair_training import Scored, train_pairs
+from ..recipe import Built, Outcome
+from ..thresholds import Scored as Passages
+from ..thresholds import fit_thresholds, measure_thresholds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROLE: TrainedRole = "evaluator"
+SUMMARY = "question and passage to calibrated relevance, with the thresholds of Corrective RAG"
+METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
+DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+
+
+def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
+    """Gold passages, hard negatives of our retriever, random ones, and questions without an answer."""
+    sources = load_sources(data, tell=tell)
+    key = sources.key(ROLE, options.limit, options.seed)
+    kept = reusable(ROLE, out, key=key)
+    if kept:
+        return kept
+    rows = relevance_rows(sources, out=out, role="evaluator", seed=options.seed, tell=tell)
+    return write_parts(
+        ROLE,
+        rows,
+        out,
+        sources=sources.data_sources(),
+        options=options,
+        tell=tell,
+        problems=sources.problems,
+        key=key,
+    )
+
+
+def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
+    """AUROC over all rows and as the mean over sets; accuracy at one half."""
+    scores, truth = probabilities[:, 0], examples.targets
+    _, macro = by_set(auroc, examples.sets, scores, truth)
+    right = (scores >= 0.5) == (truth >= 0.5)
+    return {"auroc": auroc(scores, truth), "auroc_sets": macro, "accuracy": round(float(right.mean()), 4)}
+
+
+TASK = PairTask(
+    role=ROLE,
+    labels=("relevant",),
+    inputs="question [SEP] title: passage",
+    pair=lambda row: (row["question"], passage_text(row["passage"], str(row.get("title") or ""))),
+    target=lambda row: float(row["label"]),
+    measure=measure,
+    metric="auroc",
+)
+
+
+def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:
+    """Binary cross-entropy; Platt scaling and thresholds on the dev part; everything else on the test part."""
+    trained = train_pairs(built, TASK, out, options, tell)
+    chosen = fit_thresholds(_passages(trained.dev))
+    there = measure_thresholds(_passages(trained.test), chosen.lower, chosen.upper)
+    for warning in there.warnings:
+        tell(f"warning: {warning}", 0, None)
+    test = trained.test
+    sets, _ = by_set(auroc, test.examples.sets, test.probabilities[:, 0], test.examples.targets)
+    metrics = {
+        **measure(test.examples, test.probabilities),
+        "sets": sets,
+        "actions": there.report(),
+        "actions_dev": chosen.report(),
+    }
+    return trained.outcome(metrics, thresholds={"lower": chosen.lower, "upper": chosen.upper})
+
+
+def _passages(scored: Scored) -> dict[str, Passages]:
+    """Question to its passages: score, and whether it is gold."""
+    found: dict[str, list[tuple[float, bool]]] = {}
+    columns = (scored.examples.questions, scored.probabilities[:, 0], scored.examples.targets)
+    for question, score, target in zip(*columns, strict=True):
+        found.setdefault(str(question), []).append((float(score), bool(target >= 0.5)))
+    return dict(found)

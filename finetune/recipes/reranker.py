@@ -1,0 +1,144 @@
+"""Reranker: question and passage are read together, and passages are ordered by the score.
+
+Nogueira and Cho, 2019, "Passage Re-ranking with BERT", https://arxiv.org/abs/1901.04085. A small cross-encoder that saw
+few domains ranks others worse than the first stage did; so the first stage's score has a part in the order, as large as
+the dev part says, and all of it where the model is of no use.
+
+    --loss lambda     whole lists of a question instead of single pairs; also listnet
+    --teacher SPEC    the margins of a better cross-encoder are learned (MarginMSE)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import UsageError
+from ...models.pair_text import passage_text
+from ...models.reranker import mixed_scores
+from ...models.specs import TrainedRole
+from ..data.build import reusable, write_parts
+from ..data.relevance import relevance_rows
+from ..data.sources import load_sources
+from ..options import Method, Tell, TrainOptions
+from ..pair_metrics import auroc, mean_ndcg
+from ..pair_rows import Examples, PairTask
+from ..pair_training import Scored, train_pairs
+from ..recipe import Built, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROLE: TrainedRole = "reranker"
+SUMMARY = "question and passage to a score that orders passages, mixed with the first stage's"
+METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
+LOSSES = ("pointwise", "lambda", "listnet")
+MODEL, FIRST = {"weight_model": 1.0, "weight_first": 0.0}, {"weight_model": 0.0, "weight_first": 1.0}
+
+DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+
+
+def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
+    """Gold passages, and what our retriever found beside them, with its scores."""
+    sources = load_sources(data, tell=tell)
+    key = sources.key(ROLE, options.limit, options.seed)
+    kept = reusable(ROLE, out, key=key)
+    if kept:
+        return kept
+    rows = relevance_rows(sources, out=out, role="reranker", seed=options.seed, tell=tell)
+    return write_parts(
+        ROLE,
+        rows,
+        out,
+        sources=sources.data_sources(),
+        options=options,
+        tell=tell,
+        problems=sources.problems,
+        key=key,
+    )
+
+
+def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
+    """nDCG@10 of the model's own order, and its AUROC."""
+    scores, truth = probabilities[:, 0], examples.targets
+    return {"ndcg@10": mean_ndcg(scores, truth, examples.questions), "auroc": auroc(scores, truth)}
+
+
+TASK = PairTask(
+    role=ROLE,
+    labels=("relevant",),
+    inputs="question [SEP] title: passage",
+    pair=lambda row: (row["question"], passage_text(row["passage"], str(row.get("title") or ""))),
+    target=lambda row: float(row["label"]),
+    measure=measure,
+    metric="ndcg@10",
+)
+
+
+def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:
+    """Trains, fits the mixture on the dev part, and measures model, first stage and mixture on the test part."""
+    if options.loss not in (None, *LOSSES):
+        raise UsageError(f"unknown loss {options.loss!r}", hint=f"use one of {', '.join(LOSSES)}")
+    if options.teacher and options.loss:
+        raise UsageError(f"loss {options.loss!r} has no teacher", hint="leave --loss or --teacher out")
+    trained = train_pairs(
+        built, TASK, out, options, tell, loss="margin" if options.teacher else options.loss or "pointwise"
+    )
+    mixture = fit_mixture(trained.dev)
+    shown = measure(trained.test.examples, trained.test.logits)
+    metrics: dict[str, Any] = {**shown, "sets": _sets(trained.test, MODEL)}
+    if mixture:
+        metrics |= {
+            "ndcg@10_first_stage": _ndcg(trained.test, FIRST),
+            "ndcg@10_mixed": _ndcg(trained.test, mixture),
+            "sets_first_stage": _sets(trained.test, FIRST),
+            "sets_mixed": _sets(trained.test, mixture),
+        }
+    return trained.outcome(metrics, settings={"mixture": mixture} if mixture else None)
+
+
+def fit_mixture(scored: Scored) -> dict[str, float] | None:
+    """Weights of the two scores, each standardised within its list, of sum 1; None where no row has `first_stage`.
+
+    Logistic regression of relevance on both; it is taken if no score alone orders the part better.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if all(row.get("first_stage") is None for row in scored.examples.rows):
+        return None
+    features = np.stack([_mixed(scored, MODEL), _mixed(scored, FIRST)], axis=1)
+    found = LogisticRegression().fit(features, scored.examples.targets >= 0.5).coef_[0].clip(min=0)
+    tried = [FIRST, MODEL]
+    if found.sum() > 0:
+        model, first = (float(value) for value in found / found.sum())
+        tried.insert(0, {"weight_model": round(model, 4), "weight_first": round(first, 4)})
+    return max(tried, key=lambda weights: _ndcg(scored, weights) or 0.0)  # the first of equal ones
+
+
+def _mixed(scored: Scored, weights: dict[str, float]) -> NDArray[Any]:
+    """The score of each row as `TrainedReranker` computes it: lists are the rows of one question."""
+    result = np.zeros(len(scored.examples.rows))
+    lists: dict[Any, list[int]] = {}
+    for at, question in enumerate(scored.examples.questions):
+        lists.setdefault(question, []).append(at)
+    for rows in lists.values():
+        first = [scored.examples.rows[at].get("first_stage") for at in rows]
+        result[rows] = mixed_scores(scored.logits[rows, 0], first, **weights)
+    return result
+
+
+def _ndcg(scored: Scored, weights: dict[str, float]) -> float | None:
+    return mean_ndcg(_mixed(scored, weights), scored.examples.targets, scored.examples.questions)
+
+
+def _sets(scored: Scored, weights: dict[str, float]) -> dict[str, float | None]:
+    """nDCG@10 of each data set."""
+    mixed, sets, questions = _mixed(scored, weights), np.array(scored.examples.sets), scored.examples.questions
+    found: dict[str, float | None] = {}
+    for name in sorted(set(scored.examples.sets)):
+        rows = np.flatnonzero(sets == name)
+        found[name] = mean_ndcg(mixed[rows], scored.examples.targets[rows], [questions[at] for at in rows])
+    return found

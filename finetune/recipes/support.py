@@ -1,0 +1,99 @@
+"""Support critic (Self-RAG's IsSup): does a passage support a claim fully, partially, or not at all?
+
+Asai et al., 2023, "Self-RAG", https://arxiv.org/abs/2310.11511, section 3; the same judgement is groundedness where
+answers are checked. The claim stands after its question where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...models.pair_text import claim_text, passage_text
+from ...models.specs import TrainedRole
+from ..data.build import reusable, write_parts
+from ..data.claims import support_rows
+from ..data.sources import load_sources
+from ..options import Method, Tell, TrainOptions
+from ..pair_metrics import auroc, balanced_accuracy, by_set, macro_f1, threshold_of
+from ..pair_rows import Examples, PairTask
+from ..pair_training import train_pairs
+from ..recipe import Built, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROLE: TrainedRole = "support"
+SUMMARY = "claim and passage to fully, partially or not supported"
+METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
+DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+LABELS = ("fully", "partially", "none")
+FULLY = LABELS.index("fully")
+
+
+def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
+    """Labelled claims, and claims made of answered questions: right, with another answer, against another passage."""
+    sources = load_sources(data, tell=tell)
+    key = sources.key(ROLE, options.limit, options.seed)
+    kept = reusable(ROLE, out, key=key)
+    if kept:
+        return kept
+    rows = support_rows(sources, out=out, seed=options.seed, tell=tell)
+    return write_parts(
+        ROLE,
+        rows,
+        out,
+        sources=sources.data_sources(),
+        options=options,
+        tell=tell,
+        problems=sources.problems,
+        key=key,
+    )
+
+
+def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
+    """Of fully supported against the rest the AUROC; of the three labels macro F1 and accuracy."""
+    decided = probabilities.argmax(axis=1)
+    fully = (examples.targets == FULLY).astype(float)
+    _, macro = by_set(auroc, examples.sets, probabilities[:, FULLY], fully)
+    return {
+        "auroc": auroc(probabilities[:, FULLY], fully),
+        "auroc_sets": macro,
+        "macro_f1": macro_f1(decided, examples.targets),
+        "accuracy": round(float((decided == examples.targets).mean()), 4),
+    }
+
+
+TASK = PairTask(
+    role=ROLE,
+    labels=LABELS,
+    inputs="question claim [SEP] title: passage",
+    pair=lambda row: (
+        claim_text(row["claim"], str(row.get("question") or "")),
+        passage_text(row["passage"], str(row.get("title") or "")),
+    ),
+    target=lambda row: float(LABELS.index(row["label"])),
+    measure=measure,
+    metric="auroc",
+)
+
+
+def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:
+    """Cross-entropy; temperature and the threshold on P(fully) on the dev part; everything else on the test part."""
+    trained = train_pairs(built, TASK, out, options, tell)
+    dev, test = trained.dev, trained.test
+    threshold = threshold_of(dev.probabilities[:, FULLY], dev.examples.targets == FULLY)
+    decided = test.probabilities[:, FULLY] >= threshold
+    truth = test.examples.targets == FULLY
+    sets, macro = by_set(balanced_accuracy, test.examples.sets, decided, truth)
+    metrics = {
+        **measure(test.examples, test.probabilities),
+        "balanced_accuracy": balanced_accuracy(decided, truth),
+        "balanced_accuracy_sets": macro,
+        "sets": sets,
+        "labels": {name: int(np.sum(test.examples.targets == at)) for at, name in enumerate(LABELS)},
+    }
+    return trained.outcome(metrics, thresholds={"fully": threshold})

@@ -1,0 +1,344 @@
+"""Trained chat models under llama.cpp give what transformers gives: adapters, merged files, added tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gguf
+import httpx
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from ragloom.errors import ArtifactError, UsageError
+from ragloom.finetune.export.gguf_lora import export_lora, merge_and_export
+from ragloom.models import load_chat_model
+from ragloom.models.adapter_gguf import served_files
+from ragloom.models.artifacts import MANIFEST, Artifact, Manifest, base_of, file_hash, open_artifact
+from ragloom.models.bottleneck import BottleneckConfig, register_bottleneck
+from ragloom.models.causal_model import causal_folder, load_causal_model
+from ragloom.models.gguf import read_header
+from ragloom.models.llama_server import LlamaServer
+from ragloom.models.scoring import load_scorer
+
+HEADS, GROUPS, SIZE, LAYERS = 4, 2, 64, 2
+TEXTS = [
+    "The cat sat on the mat and looked at the dog.",
+    "Who wrote the letter that was found in 1912?",
+    "A short answer, then a longer one with reasons.",
+    "Water boils at 100 degrees; ice melts at 0.",
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAGLOOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RAGLOOM_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers with large random weights, so that no two tokens are nearly as likely, as a GGUF."""
+    torch.manual_seed(1)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    tokenizer.train_from_iterator(
+        TEXTS, trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet)
+    )
+    vocabulary = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+    merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=SIZE,
+        intermediate_size=96,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=GROUPS,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        tie_word_embeddings=True,
+        rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
+    )
+    weights = transformers.LlamaForCausalLM(config).state_dict()
+    path = tmp_path_factory.mktemp("base") / "tiny.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_block_count(LAYERS)
+    writer.add_context_length(512)
+    writer.add_embedding_length(SIZE)
+    writer.add_feed_forward_length(96)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(GROUPS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(SIZE // HEADS)
+    writer.add_vocab_size(len(vocabulary))
+    writer.add_file_type(0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(vocabulary)
+    writer.add_token_types([3, 3, 3] + [1] * (len(vocabulary) - 3))
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(2)
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(
+        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    parts = {
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
+    writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].numpy())
+    writer.add_tensor("output_norm.weight", weights["model.norm.weight"].numpy())
+    for layer in range(LAYERS):
+        for theirs, ours in parts.items():
+            value = weights[f"model.layers.{layer}.{theirs}.weight"].numpy()
+            if ours in ("attn_q", "attn_k"):
+                value = interleaved(value, HEADS if ours == "attn_q" else GROUPS)
+            writer.add_tensor(f"blk.{layer}.{ours}.weight", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def interleaved(rows: np.ndarray, heads: int) -> np.ndarray:
+    """GGUF's row order, row by row: of each head, row i of the first half, then row i of the second."""
+    size = len(rows) // heads
+    order = [head * size + half * size // 2 + i for head in range(heads) for i in range(size // 2) for half in (0, 1)]
+    return np.ascontiguousarray(rows[order])
+
+
+def trained(base: Path, folder: Path, *, role: str = "drafter", tokens: tuple[str, ...] = (), **settings: Any) -> str:
+    """An artifact whose adapter is random and large enough to change what is said."""
+    torch.manual_seed(2)
+    source = causal_folder(f"gguf:{base}")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source)
+    if tokens:
+        tokenizer.add_special_tokens({"additional_special_tokens": list(tokens)})
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        settings["trainable_token_indices"] = {"embed_tokens": tokenizer.convert_tokens_to_ids(list(tokens))}
+    whole = settings.pop("whole", False)
+    config = settings.pop("config", None) or peft.LoraConfig(
+        task_type="CAUSAL_LM", target_modules="all-linear", **{"r": 4, "lora_alpha": 8, **settings}
+    )
+    model = peft.get_peft_model(model, config)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.15)
+    folder.mkdir()
+    if whole:
+        model.merge_and_unload().save_pretrained(folder)
+    else:
+        model.save_pretrained(folder, save_embedding_layers=False)
+    if tokens or whole:
+        tokenizer.save_pretrained(folder)
+    files = {path.name: file_hash(path) for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
+    manifest = Manifest(
+        role=role, name="tiny", base=base_of(f"gguf:{base}")[1], method="full" if whole else "lora", files=files
+    )
+    (folder / MANIFEST).write_text(manifest.model_dump_json())
+    return f"{role}:{folder}"
+
+
+def said_by_transformers(spec: str) -> list[list[int]]:
+    """Greedy; the markers that end an answer are forbidden, so that every answer has its sixteen tokens."""
+    loaded = load_causal_model(spec, device="cpu")
+    result = []
+    for text in TEXTS:
+        ids = loaded.tokenizer(text, return_tensors="pt").input_ids
+        settings = {"max_new_tokens": 16, "do_sample": False, "suppress_tokens": [0, 2]}
+        out = loaded.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
+        result.append(out[0, ids.shape[1] :].tolist())
+    return result
+
+
+def said_by_llama_cpp(file: Path, adapter: Path | None = None) -> list[list[int]]:
+    server = LlamaServer(file, adapter=adapter, threads=1, exact=True)
+    settings = {"n_predict": 16, "temperature": 0, "ignore_eos": True, "return_tokens": True}
+    try:
+        return [ask(server, {"prompt": text, **settings})["tokens"] for text in TEXTS]
+    finally:
+        server.close()
+
+
+def ask(server: LlamaServer, body: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {server.api_key}"}
+    return httpx.post(f"{server.url}/completion", json=body, headers=headers, timeout=600).raise_for_status().json()
+
+
+def test_a_gguf_base_is_the_same_model_in_transformers(base: Path) -> None:
+    spec = f"gguf:{base}"
+    said = said_by_transformers(spec)
+    assert said == said_by_llama_cpp(base)
+    assert [len(tokens) for tokens in said] == [16] * len(TEXTS)
+    assert len({tuple(tokens) for tokens in said}) == len(TEXTS)
+
+
+def test_scores_are_those_of_llama_cpp(base: Path) -> None:
+    scored = load_scorer(f"gguf:{base}", device="cpu").score("The cat", " sat on the mat and looked")
+    ids = load_causal_model(f"gguf:{base}", device="cpu").tokenizer("The cat sat on the mat and looked").input_ids
+    first = len(ids) - len(scored.tokens)
+    theirs = []
+    server = LlamaServer(base, threads=1, exact=True)
+    try:
+        for i in range(first, len(ids)):
+            answer = ask(server, {"prompt": ids[:i], "n_predict": 1, "n_probs": 320, "temperature": 0})
+            every = answer["completion_probabilities"][0]["top_logprobs"]
+            theirs.append(next(token["logprob"] for token in every if token["id"] == ids[i]))
+    finally:
+        server.close()
+    assert first > 0 and len(theirs) > 4
+    assert [token.logprob for token in scored.tokens] == pytest.approx(theirs, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"use_rslora": True}, {"rank_pattern": {"q_proj": 8}, "alpha_pattern": {"layers.1.mlp.up_proj": 3}}],
+    ids=["plain", "rank-stabilised", "patterns"],
+)
+def test_an_adapter_says_the_same_in_both(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
+    spec = trained(base, tmp_path / "drafter", **settings)
+    file = export_lora(tmp_path / "drafter", base, tmp_path / "out.gguf", dtype="f32")
+    ours = said_by_llama_cpp(base, file)
+    assert said_by_transformers(spec) == ours
+    assert all(a != b for a, b in zip(said_by_transformers(f"gguf:{base}"), ours, strict=True))
+    head = read_header(file)
+    assert (head["general.type"], head["adapter.type"], head["adapter.lora.alpha"]) == ("adapter", "lora", 8.0)
+
+
+def test_the_base_may_be_named_by_its_transformers_folder(base: Path, tmp_path: Path) -> None:
+    trained(base, tmp_path / "drafter")
+    one = export_lora(tmp_path / "drafter", base, tmp_path / "one.gguf")
+    two = export_lora(tmp_path / "drafter", causal_folder(f"gguf:{base}"), tmp_path / "two.gguf")
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_merged_files_say_the_same(base: Path, tmp_path: Path) -> None:
+    spec = trained(base, tmp_path / "drafter")
+    file = merge_and_export(open_artifact(spec, "drafter"), tmp_path / "merged.gguf", dtype="f32")
+    assert said_by_transformers(spec) == said_by_llama_cpp(file)
+    before, after = (gguf.GGUFReader(path) for path in (base, file))
+    assert {tensor.name for tensor in before.tensors} == {tensor.name for tensor in after.tensors}
+    for field in before.fields.values():
+        if not field.name.startswith("GGUF."):
+            assert after.get_field(field.name).contents() == field.contents(), field.name
+
+
+@pytest.mark.parametrize("kind", ["whole", "dora", "ia3"])
+def test_what_is_no_lora_is_merged_on_first_use(base: Path, tmp_path: Path, kind: str) -> None:
+    ia3 = {"target_modules": ["k_proj", "v_proj", "down_proj"], "feedforward_modules": ["down_proj"]}
+    settings: dict[str, dict[str, Any]] = {
+        "whole": {"whole": True},
+        "dora": {"use_dora": True},
+        "ia3": {"config": peft.IA3Config(task_type="CAUSAL_LM", **ia3)},
+    }
+    spec = trained(base, tmp_path / "drafter", **settings[kind])
+    artifact = open_artifact(spec, "drafter")
+    file, adapter = served_files(artifact)
+    assert adapter is None
+    made = file.stat().st_mtime_ns
+    assert served_files(artifact)[0].stat().st_mtime_ns == made
+    exact = merge_and_export(artifact, tmp_path / "merged.gguf", dtype="f32")
+    assert said_by_transformers(spec) == said_by_llama_cpp(exact)
+    with pytest.raises(ArtifactError, match="is no plain LoRA"):
+        export_lora(tmp_path / "drafter", base, tmp_path / "lora.gguf")
+
+
+def test_added_tokens_are_trained_read_and_written(base: Path, tmp_path: Path) -> None:
+    added = ("[Relevant]", "[Irrelevant]", "[Utility:5]")
+    spec = trained(base, tmp_path / "reflective", role="reflective", tokens=added)
+    artifact = open_artifact(spec, "reflective")
+    file = merge_and_export(artifact, tmp_path / "merged.gguf", dtype="f32")
+    assert said_by_transformers(spec) == said_by_llama_cpp(file)
+    loaded = load_causal_model(spec)
+    server = LlamaServer(file, threads=1)
+    try:
+        text = "The cat[Relevant] sat [Utility:5]"
+        assert server.tokenize(text) == loaded.tokenizer(text).input_ids
+        # Made to say one of them, it shows it.
+        chosen = loaded.tokenizer.convert_tokens_to_ids("[Irrelevant]")
+        body = {"prompt": "The cat", "n_predict": 1, "logit_bias": [[chosen, 1000.0]]}
+        assert ask(server, body)["content"] == "[Irrelevant]"
+    finally:
+        server.close()
+    assert load_scorer(spec).score("The cat", "[Relevant] sat").tokens[0].id == loaded.tokenizer.convert_tokens_to_ids(
+        "[Relevant]"
+    )
+
+
+@pytest.mark.parametrize("kind", ["lora", "prompt", "prefix", "bottleneck"])
+def test_every_adapter_can_be_scored(base: Path, tmp_path: Path, kind: str) -> None:
+    register_bottleneck()
+    configs: dict[str, Any] = {
+        "lora": None,
+        "prompt": peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+        "prefix": peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+        "bottleneck": BottleneckConfig(task_type="CAUSAL_LM", width=4),
+    }
+    scorer = load_scorer(trained(base, tmp_path / "drafter", config=configs[kind]), device="cpu")
+    pairs = [
+        ("The cat", " sat on the mat"),
+        ("Who wrote the", " letter"),
+        ("Water boils at 100", " degrees; ice melts"),
+    ]
+    together = [scored.total for scored in scorer.score_many(pairs)]
+    assert together == pytest.approx([scorer.score(*pair).total for pair in pairs], abs=1e-3)
+    plain = load_scorer(f"gguf:{base}", device="cpu")
+    assert all(abs(a - plain.score(*pair).total) > 0.01 for a, pair in zip(together, pairs, strict=True))
+
+
+def test_chat_models_by_artifact(base: Path, tmp_path: Path) -> None:
+    spec = trained(base, tmp_path / "drafter")
+    llm = load_chat_model(spec, max_tokens=8)
+    plain = load_chat_model(f"gguf:{base}", max_tokens=8)
+    assert llm.server() is load_chat_model(spec).server()  # type: ignore[attr-defined]
+    assert llm.server() is not plain.server()  # type: ignore[attr-defined]
+    assert llm.invoke(TEXTS[0]).content != plain.invoke(TEXTS[0]).content
+    assert llm.get_num_tokens(TEXTS[0]) == plain.get_num_tokens(TEXTS[0])
+    for model in (llm, plain):
+        model.server().close()  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_served_is_refused(base: Path, tmp_path: Path) -> None:
+    prompt = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    with pytest.raises(UsageError, match=r"PROMPT_TUNING.*--method lora"):
+        load_chat_model(trained(base, tmp_path / "prompt", config=prompt))
+    register_bottleneck()
+    bottleneck = trained(base, tmp_path / "bottleneck", config=BottleneckConfig(task_type="CAUSAL_LM", width=4))
+    with pytest.raises(UsageError, match=r"BOTTLENECK.*--method lora"):
+        load_chat_model(bottleneck)
+    spec = trained(base, tmp_path / "drafter")
+    with pytest.raises(ArtifactError, match="was trained as drafter, not as reflective"):
+        load_chat_model(f"reflective:{tmp_path / 'drafter'}")
+    folder = causal_folder(f"gguf:{base}")
+    found = open_artifact(spec, "drafter")
+    other = found.manifest.model_copy(update={"base": base_of(f"hf:{folder}")[1]})
+    (tmp_path / "drafter" / MANIFEST).write_text(other.model_dump_json())
+    with pytest.raises(UsageError, match=r"transformers folder, which llama\.cpp cannot run"):
+        load_chat_model(spec)
+    with pytest.raises(UsageError, match="exists already"):
+        merge_and_export(Artifact(found.folder, found.manifest), base)
