@@ -52,6 +52,8 @@ class TrainOptions:
     """How often the dev part is looked at, and a checkpoint kept, in the whole training."""
     limit: int | None = None
     """Rows of the training part at most, drawn by seed."""
+    per_set: int | None = None
+    """Records (questions, claims, texts) of each data set that rows are made of at most, drawn by seed."""
     precision: Precision = "auto"
     device: str | None = None
     """`cpu`, `cuda` or `mps`; None: what is there. Which GPUs: the environment's CUDA_VISIBLE_DEVICES."""
@@ -69,7 +71,7 @@ class TrainOptions:
         if self.method not in METHODS:
             raise UsageError(f"unknown method {self.method!r}", hint=f"use one of {', '.join(METHODS)}")
         positive = ("epochs", "max_steps", "max_minutes", "batch_size", "accumulate", "learning_rate", "rank")
-        for name in (*positive, "evaluations", "limit", "patience"):
+        for name in (*positive, "evaluations", "limit", "per_set", "patience"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:  # nan is neither
                 raise UsageError(f"{name} is {value!r}", hint="use a positive number")

@@ -53,6 +53,7 @@ def _command(role: TrainedRole) -> Callable[..., None]:
         patience: Annotated[int | None, typer.Option(help="Stop after this many evaluations without gain.")] = None,
         evaluations: Annotated[int | None, typer.Option(help="Evaluations and checkpoints in all.")] = None,
         limit: Annotated[int | None, typer.Option(help="Rows to train on at most.")] = None,
+        per_set: Annotated[int | None, typer.Option(help="Records of each data set to use at most.")] = None,
         precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
         device: Annotated[str | None, typer.Option(help="cpu, cuda or mps (default: the best there is).")] = None,
         gradient_checkpointing: Annotated[
@@ -88,6 +89,7 @@ def _command(role: TrainedRole) -> Callable[..., None]:
             "patience": patience,
             "evaluations": evaluations,
             "limit": limit,
+            "per_set": per_set,
             "precision": precision,
             "device": device,
             "gradient_checkpointing": gradient_checkpointing or None,

@@ -79,12 +79,11 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
 
     given = _given(options)
     sources = load_sources(data, tell=tell)
-    asked = None if given.limit is None else 2 * given.limit  # not every question gives a row
-    key = sources.key(ROLE, asked, given.seed, given.prompt_tokens)
+    key = sources.key(ROLE, given.limit, given.per_set, given.seed, given.prompt_tokens)
     found = reusable(ROLE, out, key=key)
     if found is not None:
         return found
-    rows = draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=asked, tokens=given.prompt_tokens)
+    rows = draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=given.per_set, tokens=given.prompt_tokens)
     return write_parts(
         ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key
     )

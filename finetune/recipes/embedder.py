@@ -52,13 +52,19 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
 
     given = _given(options)
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, given.negatives, given.limit, given.seed, given.base)
+    key = sources.key(ROLE, given.negatives, given.limit, given.per_set, given.seed, given.base)
     found = reusable(ROLE, out, key=key)
     if found is not None:
         return found
     _write_passages(sources, out, given, tell)
     rows = embedding_rows(
-        sources, out=out, negatives=given.negatives, limit=None, seed=given.seed, embedder=given.base, tell=tell
+        sources,
+        out=out,
+        negatives=given.negatives,
+        limit=given.per_set,
+        seed=given.seed,
+        embedder=given.base,
+        tell=tell,
     )
     return write_parts(
         ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key

@@ -36,11 +36,11 @@ DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=2
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Gold passages, hard negatives of our retriever, random ones, and questions without an answer."""
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.seed)
+    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
     kept = reusable(ROLE, out, key=key)
     if kept:
         return kept
-    rows = relevance_rows(sources, out=out, role="evaluator", seed=options.seed, tell=tell)
+    rows = relevance_rows(sources, out=out, role="evaluator", limit=options.per_set, seed=options.seed, tell=tell)
     return write_parts(
         ROLE,
         rows,

@@ -76,12 +76,13 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     given = _given(options)
     sources = load_sources(data, tell=tell)
     critics = critics_of(given.critics, device=given.device)
-    asked = None if given.limit is None else 2 * given.limit
-    key = sources.key(ROLE, asked, given.seed, getattr(critics, "fingerprint", type(critics).__name__))
+    key = sources.key(
+        ROLE, given.limit, given.per_set, given.seed, getattr(critics, "fingerprint", type(critics).__name__)
+    )
     found = reusable(ROLE, out, key=key)
     if found is not None:
         return found
-    rows = reflective_rows(sources, critics, out=out, seed=given.seed, tell=tell, limit=asked)
+    rows = reflective_rows(sources, critics, out=out, seed=given.seed, tell=tell, limit=given.per_set)
     return write_parts(
         ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key
     )

@@ -32,13 +32,13 @@ DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=9
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Questions about documents, and others that need none."""
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.seed)
+    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
     kept = reusable(ROLE, out, key=key)
     if kept:
         return kept
     return write_parts(
         ROLE,
-        retrieval_need_rows(sources, seed=options.seed, tell=tell),
+        retrieval_need_rows(sources, limit=options.per_set, seed=options.seed, tell=tell),
         out,
         sources=sources.data_sources(),
         options=options,

@@ -59,7 +59,7 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     from ..data.sources import load_sources
 
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.seed)
+    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
     found = reusable(ROLE, out, key=key)
     if found is not None:
         return found
@@ -69,7 +69,7 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
             runs = _by_strategy(row.fields for row in scan_jsonl(source.path, []))
             if runs:  # `ragloom ask --json` names no strategies to compare
                 yield from silver_labels(runs, licence=source.licence)
-        yield from route_rows(sources, seed=options.seed, tell=tell)
+        yield from route_rows(sources, limit=options.per_set, seed=options.seed, tell=tell)
 
     return write_parts(
         ROLE,

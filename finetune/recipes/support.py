@@ -37,11 +37,11 @@ FULLY = LABELS.index("fully")
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Labelled claims, and claims made of answered questions: right, with another answer, against another passage."""
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.seed)
+    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
     kept = reusable(ROLE, out, key=key)
     if kept:
         return kept
-    rows = support_rows(sources, out=out, seed=options.seed, tell=tell)
+    rows = support_rows(sources, out=out, limit=options.per_set, seed=options.seed, tell=tell)
     return write_parts(
         ROLE,
         rows,

@@ -36,13 +36,13 @@ VALUES = np.array([float(label) for label in LABELS])
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Answers of every usefulness, made of answered questions, and rated ones from traces."""
     sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.seed)
+    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
     kept = reusable(ROLE, out, key=key)
     if kept:
         return kept
     return write_parts(
         ROLE,
-        utility_rows(sources, seed=options.seed, tell=tell),
+        utility_rows(sources, limit=options.per_set, seed=options.seed, tell=tell),
         out,
         sources=sources.data_sources(),
         options=options,
