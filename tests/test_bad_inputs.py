@@ -443,7 +443,7 @@ def _(cli: Cli, patch: pytest.MonkeyPatch) -> Any:
 ASK = ("ask", "When does the garden open?", "--mode", "bm25")
 command(
     "an unknown provider",
-    "error: unknown chat model provider 'gtp' in 'gtp:x' (known providers: bundled, gguf,",
+    "error: unknown chat model provider 'gtp' in 'gtp:x' (known providers: bundled, drafter, gguf,",
     2,
     *ASK,
     "--llm",

@@ -150,7 +150,7 @@ def test_wrong_artifacts_and_settings(base: Path, tmp_path: Path, reranker_spec:
         load_reranker(reranker_spec, top_n=0)
     with pytest.raises(UsageError, match="needs the question"):
         load_reranker(reranker_spec, **CPU).postprocess_nodes(nodes(TEXTS))
-    with pytest.raises(ArtifactError, match="is a reranker"):
+    with pytest.raises(ArtifactError, match="was trained as reranker"):
         load_evaluator(f"evaluator:{reranker_spec.partition(':')[2]}")
 
 
