@@ -55,6 +55,27 @@ def has(data: Path, name: str) -> bool:
     return False
 
 
+def opened(spec: str, role: Any) -> Any:
+    """A trained model, opened before anything is measured; ends the benchmark with one line where there is none."""
+    from ragloom.errors import RagloomError
+    from ragloom.models import open_artifact
+
+    try:
+        return open_artifact(spec, role)
+    except RagloomError as error:
+        sys.exit(f"cannot measure {spec}: {error}")
+
+
+def ended_well(main: Callable[[], None]) -> None:
+    """Runs a benchmark; what a user can mend is one line, no traceback."""
+    from ragloom.errors import RagloomError
+
+    try:
+        main()
+    except RagloomError as error:
+        sys.exit(str(error))
+
+
 def say(line: str) -> None:
     """A line on stderr, at once."""
     print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import options, publish, say, table, verdict
+from common import ended_well, opened, options, publish, say, table, verdict
 
 from ragloom.finetune.export.gguf_lora import export_lora, merge_and_export
 from ragloom.models.adapter_gguf import served_files
@@ -123,7 +123,7 @@ def main() -> None:
             (Path(scratch) / "random").mkdir()
             artifact = random_artifact(Path(scratch) / "random")
         else:
-            artifact = open_artifact(given.artifact, given.artifact.partition(":")[0])
+            artifact = opened(given.artifact, given.artifact.partition(":")[0])
         spec = f"{artifact.manifest.role}:{artifact.folder}"
         began = time.perf_counter()
         ids, wanted = by_transformers(spec, prompts, given.tokens)
@@ -163,4 +163,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended_well(main)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import CACHE, DTYPE, SEED, has, judged, options, paired_interval, publish, say, table, verdict
+from common import CACHE, DTYPE, SEED, ended_well, has, judged, options, paired_interval, publish, say, table, verdict
 
 SETS = "squad,covidqa"
 GENERAL = "cacm,cisi,npl,scifact:test"
@@ -173,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended_well(main)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common import CACHE, SEED, has, options, publish, read_jsonl, say, table, verdict
+from common import CACHE, SEED, ended_well, has, options, publish, read_jsonl, say, table, verdict
 
 SETS = "query_routing,clinc150,complexity"
 COMPLEXITY = ("no_retrieval", "single_hop", "multi_hop")
@@ -144,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended_well(main)

@@ -2,8 +2,9 @@
 
 Claims with their evidence, each as labelled by people (HaluEval-QA: by construction). Of sets that were trained on
 (HaluEval, BEGIN, Q2, WiCE) the test part of the split by document; QAGS, FaithBench, SciFact and Climate-FEVER are no
-training data at all. Every scorer gets its threshold from the same claims, the dev part of the training sets. Partly
-supported counts as not supported. Evidence that is too long for a scorer is read in windows, and the best one counts.
+training data at all. Every scorer gets its threshold from the same claims, the dev part of the training sets,
+each set counting as much as the others. Partly supported counts as not supported. Evidence that is too long for a
+scorer is read in windows, and the best one counts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from common import SEED, has, options, publish, say, table, verdict
+from common import SEED, ended_well, has, opened, options, publish, say, table, verdict
 from prompted import SUPPORT, ask, model_name
 
 TRAINED = ("halueval_qa", "begin", "q2_wow", "wice")
@@ -97,29 +98,30 @@ def _by(critic: Any, claims: Sequence[Any], document: Any) -> list[float]:
     return scores
 
 
-def threshold(scores: Sequence[float], labels: Sequence[bool]) -> float:
-    """The one with the best balanced accuracy."""
-    from sklearn.metrics import balanced_accuracy_score
+def threshold(scores: Sequence[float], claims: Sequence[tuple[str, Any]]) -> float:
+    """The one with the best balanced accuracy, mean over the sets."""
+    from ragloom.finetune.pair_metrics import set_weights, threshold_of
 
-    tried = np.unique(np.quantile(scores, np.linspace(0, 1, 101)))
-    return float(max(tried, key=lambda at: balanced_accuracy_score(labels, np.asarray(scores) >= at)))
+    labels = np.array([supported(claim) for _, claim in claims])
+    return threshold_of(np.asarray(scores), labels, weights=set_weights([name for name, _ in claims], labels))
 
 
 def main() -> None:
     """Balanced accuracy of each scorer on each set."""
     given = options(__doc__, add_options)
+    opened(given.critic, "support")
     names = [name for name in SETS if has(given.data, name)]
     if not names:
         return
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
     scorers = {"critic": lambda claims: trained(given.critic, claims), "overlap": overlap, "embeddings": similarity}
-    dev = [claim for name in TRAINED if name in names for claim in claims_of(given.data, name, "dev", given.limit)]
-    labels = [supported(claim) for claim in dev]
-    limits = {name: threshold(score(dev), labels) for name, score in scorers.items()}
+    trained_on = [name for name in TRAINED if name in names]
+    dev = [(name, claim) for name in trained_on for claim in claims_of(given.data, name, "dev", given.limit)]
+    limits = {name: threshold(score([claim for _, claim in dev]), dev) for name, score in scorers.items()}
     if given.llm:
         some = dev[:: max(1, len(dev) // (2 * given.sample))]
-        limits["prompted"] = threshold(prompted(given.llm, some), [supported(claim) for claim in some])
+        limits["prompted"] = threshold(prompted(given.llm, [claim for _, claim in some]), some)
     say(f"thresholds: {limits}")
     found: dict[str, list[Any]] = {"rows": [], "sample": []}
     for name in names:
@@ -161,4 +163,4 @@ def report(found: dict[str, list[Any]], llm: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ended_well(main)

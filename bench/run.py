@@ -27,6 +27,13 @@ RUNS = {
     "reading": ["reading.py"],
     "harness": ["harness.py"],
     "answers": ["answers.py"],
+    "finetune_evaluator": ["finetune_evaluator.py"],
+    "finetune_support": ["finetune_support.py"],
+    "finetune_reranker": ["finetune_reranker.py"],
+    "finetune_embedder": ["finetune_embedder.py"],  # trains
+    "finetune_drafter": ["finetune_drafter.py"],
+    "finetune_router": ["finetune_router.py"],  # trains
+    "draft_equality": ["draft_equality.py", "drafter:bundled"],
 }
 
 

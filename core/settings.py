@@ -72,8 +72,11 @@ class Settings(BaseSettings):
 
     @property
     def reader(self) -> str:
-        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships and no other prompt is set."""
-        return READERS.get(self.llm, self.llm) if self.prompt in (None, "draft") else self.llm
+        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships, passages are read, and no other prompt
+        is set.
+        """
+        drafts = self.strategy != "closed-book" and self.prompt in (None, "draft")
+        return READERS.get(self.llm, self.llm) if drafts else self.llm
 
     def retriever_options(self) -> dict[str, Any]:
         """What `KnowledgeBase.retriever` takes. `alpha` and `fusion` go along in mode `hybrid` only; with a reranker

@@ -8,7 +8,7 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .options import METHODS, TrainOptions
-    from .recipe import Built, Outcome, Recipe, recipe_of, recipes
+    from .recipe import Built, Outcome, Recipe, recipe_of
     from .run import finetune
 
 __all__ = (
@@ -19,7 +19,6 @@ __all__ = (
     "TrainOptions",
     "finetune",
     "recipe_of",
-    "recipes",
 )
 
 # Each name is imported on first use.
@@ -27,7 +26,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "options": ["METHODS", "TrainOptions"],
-        "recipe": ["Built", "Outcome", "Recipe", "recipe_of", "recipes"],
+        "recipe": ["Built", "Outcome", "Recipe", "recipe_of"],
         "run": ["finetune"],
     },
 )

@@ -16,6 +16,8 @@ from .options import Tell, TrainOptions, no_tell
 
 __all__ = ("base_folder", "load_base", "load_tokenizer", "model_size")
 
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}  # else it would ask on the terminal
+
 
 def base_folder(spec: str, *, tell: Tell = no_tell) -> Path:
     """The transformers folder of a base model. Raises `UsageError` for what is no causal language model."""
@@ -30,7 +32,10 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a base or of an artifact, with a padding token. `UsageError` where it has no chat template."""
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), **_LOCAL)
+    except Exception as error:  # tokenizers and transformers each raise their own for a damaged file
+        raise _unloadable("tokenizer", folder, error) from error
     if not tokenizer.chat_template:
         raise UsageError(
             f"the model in {str(folder)!r} has no chat template",
@@ -58,10 +63,9 @@ def load_base(folder: Path, options: TrainOptions) -> Any:
     dtype = resolve_dtype(options.precision, device) if frozen else torch.float32
     kwargs = {"dtype": dtype, **load_arguments(options)}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, **kwargs)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UsageError(f"the base model in {str(folder)!r} does not load: {reason}") from error
+        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), **_LOCAL, **kwargs)
+    except Exception as error:  # safetensors and transformers each raise their own for a damaged file
+        raise _unloadable("base model", folder, error) from error
     # An adapter names its base by this. A path of this machine means nothing on another one, and PEFT would compare
     # the vocabulary with it and save all embeddings where tokens were added.
     model.config._name_or_path = model.name_or_path = ""
@@ -73,12 +77,14 @@ def model_size(folder: Path, spec: str = "") -> dict[str, int]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    config: Any = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     try:
+        config: Any = AutoConfig.from_pretrained(str(folder), **_LOCAL)
         with torch.device("meta"):
             model: Any = AutoModelForCausalLM.from_config(config)
     except ValueError as error:
         raise UsageError(f"{spec or str(folder)!r} is no causal language model: {error}") from error
+    except Exception as error:  # an architecture refuses sizes that do not fit together in its own way
+        raise _unloadable("base model", folder, error) from error
     text = config.get_text_config()
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -86,6 +92,11 @@ def model_size(folder: Path, spec: str = "") -> dict[str, int]:
         "layers": int(text.num_hidden_layers),
         "vocabulary": int(text.vocab_size),
     }
+
+
+def _unloadable(what: str, folder: Path, error: Exception) -> UsageError:
+    reason = " ".join(str(error).split())[:300]
+    return UsageError(f"the {what} in {str(folder)!r} does not load: {type(error).__name__}: {reason}")
 
 
 def _config(folder: Path, spec: str) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from typing import Any
 
 from ..errors import MissingExtraError, UsageError
 from ..evals.jsonl import Problem
+from ..models.artifacts import loadable_files
 from ..models.specs import TrainedRole
 from .arguments import trainer_arguments
 from .artifact_files import store_half
 from .callbacks import callbacks, last_checkpoint
 from .causal_base import model_size
+from .completion_loss import IGNORED, completion_trainer
 from .data.parts import Part
 from .data.rows import TrainingRow, read_rows
 from .memory import check_memory
@@ -29,9 +31,6 @@ from .options import Tell, TrainOptions
 from .recipe import Built
 
 __all__ = ("IGNORED", "Example", "Trained", "check_size", "examples", "part_rows", "prompt_ids", "train_causal")
-
-IGNORED = -100
-"""The label of a token that has no part in the loss."""
 
 Example = dict[str, list[int]]
 """input_ids and labels."""
@@ -127,7 +126,7 @@ def train_causal(
     log: list[dict[str, float]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # names of settings that transformers 6 will have
-        trainer: Any = trl.SFTTrainer(
+        trainer: Any = completion_trainer(trl.SFTTrainer, model, cpu=bool(arguments["use_cpu"]))(
             model=apply_freeze(model, options),
             args=trl.SFTConfig(**arguments),
             train_dataset=datasets.Dataset.from_list(train),
@@ -150,13 +149,15 @@ def train_causal(
     if best is not None:
         settings["dev_loss"] = round(float(best), 4)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model).eval()
-    files = _save(trained, tokenizer, out, adapter is not None, bool((extra or {}).get("trainable_token_indices")))
+    words = bool((extra or {}).get("trainable_token_indices"))
+    files = _save(trained, tokenizer, out, adapter is not None, words) if trainer.is_world_process_zero() else ()
     return Trained(trained, log, settings, files)
 
 
 def _adapter(options: TrainOptions, extra: Mapping[str, Any]) -> Any:
-    # A language model has none of the heads of a classifier, and PEFT warns where nothing is excluded.
-    unused = {"exclude_modules": None} if options.method in ("lora", "qlora") else {}
+    # A language model has none of the heads of a classifier, and PEFT warns where nothing is excluded. Two passes over
+    # the data do not overfit so few weights, and dropout takes an eighth of a step on a CPU.
+    unused = {"exclude_modules": None, "lora_dropout": 0.0} if options.method in ("lora", "qlora") else {}
     return peft_config(options, "causal", **unused, **extra)
 
 
@@ -176,9 +177,7 @@ def _save(model: Any, tokenizer: Any, out: Path, is_adapter: bool, words: bool) 
     import torch
 
     out.mkdir(parents=True, exist_ok=True)
-    names = ["config.json", "generation_config.json", "model.safetensors"]
     if is_adapter:
-        names = ["adapter_config.json", "adapter_model.safetensors"]
         model.save_pretrained(str(out), save_embedding_layers=False)
         if store_half(out):
             with torch.no_grad():  # rounded in memory as well, so that what is measured is what was written
@@ -186,11 +185,10 @@ def _save(model: Any, tokenizer: Any, out: Path, is_adapter: bool, words: bool) 
                     if weight.requires_grad:
                         weight.copy_(weight.half().to(weight.dtype))
     else:
-        model.save_pretrained(str(out))
+        model.save_pretrained(str(out), max_shard_size="1TB")  # one file, whose hash is the base of what comes after
     if words or not is_adapter:
         tokenizer.save_pretrained(str(out))
-        names += ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"]
-    return tuple(name for name in names if (out / name).is_file())
+    return tuple(loadable_files(out))
 
 
 def _trainable(folder: Path, options: TrainOptions, extra: Mapping[str, Any]) -> int:

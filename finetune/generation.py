@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from ..models.batching import batches
@@ -34,9 +35,16 @@ def greedy(
     training = model.training
     model.eval()
     done = 0
+    # Vectors learnt in front of the input stand before the padding, and positions would go wrong behind it.
+    learnt_prompt = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)
+    groups = [list(same) for _, same in groupby(order, key=lambda i: len(prompts[i]) if learnt_prompt else 0)]
+    chunks = (
+        [group[at] for at in batch]
+        for group in groups
+        for batch in batches([len(prompts[i]) + max_new_tokens for i in group], batch_tokens)
+    )
     try:
-        for batch in batches([len(prompts[i]) + max_new_tokens for i in order], batch_tokens):
-            chosen = [order[i] for i in batch]
+        for chosen in chunks:
             width = len(prompts[chosen[0]])
             ids = torch.full((len(chosen), width), pad_id)
             mask = torch.zeros_like(ids)
@@ -50,6 +58,9 @@ def greedy(
                     max_new_tokens=max_new_tokens,
                     do_sample=False,
                     num_beams=1,
+                    repetition_penalty=1.0,  # a base's own settings may have others
+                    no_repeat_ngram_size=0,
+                    min_length=0,
                     pad_token_id=pad_id,
                     eos_token_id=list(stop),
                 )

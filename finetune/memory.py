@@ -5,7 +5,7 @@ reads: in 16 bit `34 h + 5 a s` bytes a token and layer, h hidden units, a heads
 "Reducing Activation Recomputation in Large Transformer Models", https://arxiv.org/abs/2205.05198, equation 1); on GPUs
 fused attention keeps no `a s`. LoRA keeps the inputs and outputs of its matrices besides. With gradient checkpointing
 it is one vector a layer, and one layer at a time. A language model adds its logits. Beside what processes took on a CPU
-for a 6-layer BERT of width 384 (LoRA and full, float32 and bfloat16), sums are right within a tenth.
+for a 6-layer BERT of width 384 (LoRA in float32, full in float32 and bfloat16), sums are right within a tenth.
 """
 
 from __future__ import annotations

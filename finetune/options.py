@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..errors import UsageError
@@ -93,7 +94,36 @@ class TrainOptions:
         unknown = sorted(given.keys() - known)
         if unknown:
             raise UsageError(f"unknown training option {unknown[0]!r}", hint=f"known: {', '.join(sorted(known))}")
-        return replace(self, **{name: value for name, value in given.items() if value is not None})
+        settings = {name: self._of_kind(name, each) for name, each in given.items() if each is not None}
+        try:
+            return replace(self, **settings)
+        except TypeError as error:  # a comparison of values of another kind, such as a text in a list of numbers
+            told = ", ".join(f"{name}={each!r}" for name, each in settings.items())
+            raise UsageError(f"a training option is of the wrong kind: {error}", hint=f"given: {told}") from error
+
+    def own(self) -> dict[str, Any]:
+        """The settings that this recipe has beside the common ones, and their defaults."""
+        common = {field.name for field in fields(TrainOptions)}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in common}
+
+    def _of_kind(self, name: str, value: Any) -> Any:
+        """A value as the setting wants it: one alone for a tuple is a tuple. Raises `UsageError` for another kind."""
+        default = getattr(self, name)
+        if isinstance(default, tuple) and isinstance(value, str | int | float | Path):
+            value = (value,)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        whole = number and value == int(value) if number and math.isfinite(value) else False
+        wanted = {
+            bool: (isinstance(value, bool), "true or false"),
+            int: (whole, "a whole number"),
+            float: (number, "a number"),
+            str: (isinstance(value, str), "a text"),
+            tuple: (not isinstance(value, dict), "a list"),
+        }
+        fits, kind = wanted.get(type(default), (True, ""))
+        if not fits:
+            raise UsageError(f"{name} is {value!r}", hint=f"use {kind}")
+        return int(value) if type(default) is int else tuple(value) if isinstance(value, list) else value
 
 
 def no_tell(text: str, done: int, total: int | None) -> None:

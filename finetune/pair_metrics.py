@@ -12,7 +12,20 @@ from ..evals.retrieval import score_runs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ("auroc", "balanced_accuracy", "by_set", "macro_f1", "mean_ndcg", "rank_correlation", "threshold_of")
+__all__ = (
+    "LEAST",
+    "auroc",
+    "balanced_accuracy",
+    "by_set",
+    "macro_f1",
+    "mean_ndcg",
+    "rank_correlation",
+    "set_weights",
+    "threshold_of",
+)
+
+LEAST = 30
+"""Rows from which the measure of a set is worth its part in a mean over sets."""
 
 Metric = Callable[["NDArray[Any]", "NDArray[Any]"], "float | None"]
 """Of predictions and truth; None where it is not defined, such as the AUROC of one class."""
@@ -69,18 +82,38 @@ def mean_ndcg(scores: Sequence[float] | NDArray[Any], truth: NDArray[Any], group
 def by_set(
     metric: Metric, sets: Sequence[str], predicted: NDArray[Any], truth: NDArray[Any]
 ) -> tuple[dict[str, float], float | None]:
-    """The metric of each set where it is defined, and their mean."""
+    """The metric of each set that has one, and the mean over those of `LEAST` rows; if none has them, over all."""
     names = np.asarray(sets)
     found: dict[str, float] = {}
     for name in sorted(set(sets)):
         value = metric(predicted[names == name], truth[names == name])
         if value is not None:
             found[name] = value
-    return found, round(float(np.mean(list(found.values()))), 4) if found else None
+    counted = [value for name, value in found.items() if (names == name).sum() >= LEAST] or [*found.values()]
+    return found, round(float(np.mean(counted)), 4) if counted else None
 
 
-def threshold_of(scores: NDArray[Any], truth: NDArray[Any], *, default: float = 0.5) -> float:
+def set_weights(sets: Sequence[str], truth: NDArray[Any]) -> NDArray[np.float64]:
+    """Weights with which a balanced accuracy over all rows is the mean of those of the sets.
+
+    Sets of one class, or of fewer than `LEAST` rows, have no part in it; where that leaves none, all rows count alike.
+    """
+    names, yes = np.asarray(sets), np.asarray(truth, dtype=bool)
+    weights = np.zeros(len(yes))
+    for name in set(sets):
+        inside = names == name
+        counts = (inside & yes).sum(), (inside & ~yes).sum()
+        if inside.sum() >= LEAST and min(counts):
+            weights[inside] = np.where(yes[inside], 1 / counts[0], 1 / counts[1])
+    return weights if weights.any() else np.ones(len(yes))
+
+
+def threshold_of(
+    scores: NDArray[Any], truth: NDArray[Any], *, default: float = 0.5, weights: NDArray[Any] | None = None
+) -> float:
     """The score from which yes is decided, with the best balanced accuracy; of equal ones the nearest to `default`.
+
+    `weights` of the rows: by `set_weights` no big set decides for the others.
 
     >>> threshold_of(np.array([0.1, 0.2, 0.6, 0.7]), np.array([0, 0, 1, 1]))
     0.4
@@ -90,7 +123,9 @@ def threshold_of(scores: NDArray[Any], truth: NDArray[Any], *, default: float = 
     yes = np.asarray(truth, dtype=bool)
     if yes.all() or not yes.any():
         return default
-    missed, found, _ = roc_curve(yes, scores, drop_intermediate=False)
+    if weights is not None and (weights > 0).any():
+        scores, yes, weights = scores[weights > 0], yes[weights > 0], weights[weights > 0]
+    missed, found, _ = roc_curve(yes, scores, sample_weight=weights, drop_intermediate=False)
     values = np.unique(np.asarray(scores, dtype=np.float64))[::-1]
     # Between the score that is still yes and the next lower one; the curve's first point takes none.
     cuts = np.concatenate([[values[0] + 1], (values[:-1] + values[1:]) / 2, [values[-1]]])

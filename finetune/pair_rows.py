@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,8 @@ class Examples:
 
     @property
     def questions(self) -> list[Hashable]:
-        """What groups the rows of one question."""
-        return [(row["origin"]["set"], row["question"]) for row in self.rows]
+        """What groups the rows of one question: `query` where it stands, for two questions may have one wording."""
+        return [(row["origin"]["set"], row.get("query") or row["question"]) for row in self.rows]
 
     def take(self, chosen: Sequence[int]) -> Examples:
         """Some of the rows."""
@@ -87,15 +88,27 @@ def limited(examples: Examples, options: TrainOptions) -> Examples:
 
 
 def some(examples: Examples, count: int) -> Examples:
-    """About `count` rows, the same ones in every run, all rows of a question together."""
+    """About `count` rows, the same ones in every run, all rows of a question together, as many of each set as it has or
+    its share is: a mean over sets is no better known than that of the smallest.
+    """
     if len(examples.rows) <= count:
         return examples
-    keys = [str(row.get("question") or row.get("claim") or row.get("text")) for row in examples.rows]
-    order = sorted(range(len(keys)), key=lambda at: (share_of(keys[at], salt="dev"), keys[at], at))
-    end = count
+    chosen: list[int] = []
+    sets = Counter(examples.sets)
+    for number, (name, _) in enumerate(sorted(sets.items(), key=lambda item: (item[1], item[0]))):
+        left = (count - len(chosen)) / (len(sets) - number)  # what small sets do not need, others have
+        chosen += _some_of(examples, [at for at, own in enumerate(examples.sets) if own == name], max(1, round(left)))
+    return examples.take(chosen)
+
+
+def _some_of(examples: Examples, rows: Sequence[int], count: int) -> list[int]:
+    named = ((at, examples.rows[at]) for at in rows)
+    keys = {at: str(row.get("question") or row.get("claim") or row.get("text")) for at, row in named}
+    order = sorted(rows, key=lambda at: (share_of(keys[at], salt="dev"), keys[at], at))
+    end = min(count, len(order))
     while end < len(order) and keys[order[end]] == keys[order[end - 1]]:
         end += 1
-    return examples.take(order[:end])
+    return order[:end]
 
 
 def check_classes(train: Examples, task: PairTask) -> None:

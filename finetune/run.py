@@ -23,11 +23,12 @@ from typing import Any
 
 from ..errors import ArtifactError, MissingExtraError, RagloomError, StoreError, UsageError
 from ..evals.files import write_whole
-from ..models.artifacts import MANIFEST, Artifact, Base, base_of, file_hash, open_artifact
+from ..models.artifacts import MANIFEST, Artifact, Base, base_of, file_hash, loadable_files, open_artifact
 from ..models.specs import TRAINED_ROLES, TrainedRole, suggest
 from .arguments import CHECKPOINTS
 from .artifact_files import check_writable, write_artifact
 from .callbacks import last_checkpoint
+from .data.corpus import is_knowledge_base, knowledge_base_hash, refuse_corpora
 from .options import Tell, TrainOptions, no_tell
 from .recipe import Recipe, recipe_of
 
@@ -78,6 +79,7 @@ def finetune(
             raise UsageError(f"there is no {str(path)!r}", hint="--data names data folders or files of rows")
     if not data:
         raise UsageError("there is no data to train on", hint="name data folders or files of rows with --data")
+    refuse_corpora(role, data)
     _, base = base_of(settings.base)
     asked = _asked(role, settings, base, data, out)
     main = int(os.environ.get("RANK", "0")) == 0
@@ -124,14 +126,21 @@ def resumable_step(out: Path) -> int | None:
 
 
 def data_fingerprint(data: Sequence[Path], *, leave_out: Path | None = None) -> dict[str, str]:
-    """Name of each folder or file to a hash over the names and contents of its files, what is in `leave_out` aside."""
+    """Name of each folder or file to a hash over the names and contents of its files.
+
+    What is in `leave_out` is left aside, unless the data itself lies there (the questions that were made).
+    """
     aside = leave_out.resolve() if leave_out else None
     found: dict[str, str] = {}
     for path in data:
+        inside = aside is not None and aside in path.resolve().parents
         files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
         digest = hashlib.sha256()
+        if is_knowledge_base(path):
+            files = []
+            digest.update(knowledge_base_hash(path).encode())
         for file in files:
-            if file.name.startswith(".") or (aside and aside in file.resolve().parents):
+            if file.name.startswith(".") or (aside and not inside and aside in file.resolve().parents):
                 continue
             digest.update(
                 f"{file.relative_to(path).as_posix()}\0{file_hash(file)}\n".encode("utf-8", "surrogateescape")
@@ -157,7 +166,9 @@ def _asked(role: TrainedRole, settings: TrainOptions, base: Base, data: Sequence
 def _settle(role: TrainedRole, out: Path, asked: dict[str, Any], *, fresh: bool) -> Artifact | None:
     """Makes the folder one of this configuration; what it holds already, if it is finished."""
     if fresh:
-        for name in (RUN, MANIFEST):
+        # An adapter that stays beside a whole model would be put on it. What is no training's own is not touched.
+        made = loadable_files(out) if (out / RUN).exists() or (out / MANIFEST).exists() else []
+        for name in (RUN, MANIFEST, *made):
             (out / name).unlink(missing_ok=True)
         for name in (ROWS, CHECKPOINTS):
             shutil.rmtree(out / name, ignore_errors=True)
@@ -166,6 +177,8 @@ def _settle(role: TrainedRole, out: Path, asked: dict[str, Any], *, fresh: bool)
         raise UsageError(
             f"{str(out)!r} holds an artifact that no training here has made", hint="name another --out, or use --fresh"
         )
+    if kept is None and (found := loadable_files(out)):
+        raise UsageError(f"{str(out)!r} holds a model already: {found[0]}", hint="name another --out")
     if kept is not None:
         names = sorted((kept.keys() | asked.keys()) - _MAY_CHANGE)
         differs = [name for name in names if kept.get(name) != asked.get(name)]

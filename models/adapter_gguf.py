@@ -92,6 +92,10 @@ def write_lora(folder: Path, base: dict[str, Value], out: Path, *, dtype: Litera
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     kind = np.float16 if dtype == "f16" else np.float32
+    other_form = sorted(key for key in weights if not key.endswith((".lora_A.weight", ".lora_B.weight")))
+    if other_form or not weights:
+        what = f"holds {other_form[0]}, which llama.cpp's adapters have no form for" if other_form else "is empty"
+        raise ArtifactError(f"the adapter in {str(folder)!r} {what}", hint="merge it into a whole GGUF instead")
     for key in sorted(key for key in weights if key.endswith(".lora_A.weight")):
         module = key.removesuffix(".lora_A.weight").removeprefix("base_model.model.")
         other = weights.get(key.replace(".lora_A.", ".lora_B."))

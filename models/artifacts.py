@@ -18,10 +18,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..errors import ArtifactError, UnknownModelError, UsageError
 from .registry import BUNDLED, bundled_model
@@ -38,11 +38,23 @@ __all__ = (
     "base_of",
     "bundled_artifacts",
     "file_hash",
+    "loadable_files",
     "open_artifact",
 )
 
 MANIFEST = "manifest.json"
 FORMAT: Literal[1] = 1
+
+_LOADABLE = frozenset(
+    {
+        *("adapter_config.json", "adapter_model.bin", "adapter_model.safetensors", "head.safetensors"),
+        *("config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json"),
+        *("pytorch_model.bin", "pytorch_model.bin.index.json", "modules.json", "config_sentence_transformers.json"),
+        *("sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+        *("special_tokens_map.json", "added_tokens.json", "merges.txt", "vocab.json", "vocab.txt", "tokenizer.model"),
+    }
+)
+"""Files that our loaders and the libraries below them read where they are there."""
 
 _Method = Literal["lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full", "linear"]
 
@@ -101,6 +113,15 @@ class Manifest(_Strict):
     command: str = ""
     """What makes it anew."""
     versions: dict[str, str] = {}
+
+    @field_validator("files")
+    @classmethod
+    def _inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) != name or name == ".":
+                raise ValueError(f"{name!r} is no file within the folder")
+        return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +199,11 @@ def base_of(spec: str, *, progress: Progress | None = None) -> tuple[Path, Base]
     return path, Base(spec=spec, sha256=file_hash(weights))
 
 
+def loadable_files(folder: Path) -> list[str]:
+    """Names of the files of a folder that loading it as an artifact would read, named by a manifest or not."""
+    return sorted(name for name in _LOADABLE if (folder / name).is_file())
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as stream:
@@ -204,4 +230,10 @@ def _read(folder: Path, role: TrainedRole) -> Artifact:
             raise ArtifactError(f"{str(folder)!r} is not whole: {name} is missing")
         if file_hash(folder / name) != wanted:
             raise ArtifactError(f"{str(folder / name)!r} is damaged: its SHA-256 is not the one in {MANIFEST}")
+    for name in loadable_files(folder):
+        if name not in manifest.files:
+            raise ArtifactError(
+                f"{str(folder)!r} holds {name}, which its {MANIFEST} does not name",
+                hint="it is left from something else, and would be loaded: move it away",
+            )
     return Artifact(folder, manifest)

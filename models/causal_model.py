@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..errors import ArtifactError, MissingExtraError, ModelError, UsageError
+from ..errors import ArtifactError, MissingExtraError, ModelError, RagloomError, UsageError
 from .artifacts import base_of, open_artifact
 from .gguf import read_header
 from .registry import bundled_model
@@ -138,12 +138,15 @@ def _load(folder: Path, adapter: Path | None, name: str, device: str, dtype: tor
 
     transformers.utils.logging.disable_progress_bar()
     words = adapter if adapter is not None and (adapter / "tokenizer.json").is_file() else folder
+    given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}  # else it would ask on the terminal
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(words), local_files_only=True)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(str(words), **given)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, **given)
         if adapter is not None:
             model = _with_adapter(model, tokenizer, adapter)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except RagloomError:
+        raise
+    except Exception as error:  # safetensors, tokenizers, PEFT and transformers each raise their own for a damaged file
         reason = " ".join(str(error).split())[:300]
         failure = ModelError if adapter is None else ArtifactError
         raise failure(f"cannot load {name!r}: {type(error).__name__}: {reason}") from error

@@ -113,11 +113,15 @@ def load_router(
 
     head = read_head(artifact.folder / HEAD)
     artifact.base_path(progress)
-    found: Any = embedder
-    if found is None:
-        from .embedders import load_embedder
+    from .embedders import embedder_fingerprint, load_embedder
 
-        found = load_embedder(artifact.manifest.base.spec, device=device, dtype=dtype)
+    base = artifact.manifest.base.spec
+    found: Any = load_embedder(base, device=device, dtype=dtype) if embedder is None else embedder
+    if found.fingerprint != embedder_fingerprint(base):
+        raise ArtifactError(
+            f"the router in {str(artifact.folder)!r} was trained on vectors of {base}, not of {found.fingerprint}",
+            hint="leave embedder out, or give the one of its base",
+        )
     if head.weight.shape != (len(artifact.manifest.labels), found.dimension):
         raise ArtifactError(
             f"the head of {str(artifact.folder)!r} has the shape {head.weight.shape}, but there are "

@@ -153,6 +153,7 @@ def test_a_drafter_that_ships_reads_for_its_base(
     assert filled("ask", QUESTION, "--json").json["answer"] == GOOD
     monkeypatch.setitem(settings_module.READERS, "bundled:smollm2", "drafter:mine")
     assert filled("ask", QUESTION, "--json").json["answer"] == "25 days"
+    filled("ask", QUESTION, "--strategy", "closed-book", "--json")  # there is nothing to read: the base answers
     monkeypatch.setenv("RAGLOOM_PROMPT", "read")
     assert filled("ask", QUESTION, "--json").json["answer"] == GOOD
     assert len(drafting.calls) == 1

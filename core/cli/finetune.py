@@ -8,20 +8,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from ..errors import UsageError
+from ..errors import ArtifactError, UsageError
 from ..models.specs import TRAINED_ROLES, TrainedRole
 from .eval_output import progress_bar
-from .output import JsonOption, console, emit, note
+from .output import JsonOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
     from ..models.artifacts import Artifact, Manifest
 
 __all__ = ("app",)
 
+_SETTINGS_HELP = "A setting of this role alone, NAME=VALUE (repeatable); 'ragloom finetune list --json' names them."
 SECONDS_BETWEEN_LINES = 30
 """Of progress, where stderr is no terminal."""
 app = typer.Typer(no_args_is_help=True)
@@ -63,9 +66,11 @@ def _command(role: TrainedRole) -> Callable[..., None]:
         teacher: Annotated[str | None, typer.Option(help="Reranker: bigger model to learn from.")] = None,
         general: Annotated[Path | None, typer.Option(help="Retrieval set to measure forgetting on.")] = None,
         seed: Annotated[int | None, typer.Option(help="Of everything that is drawn.")] = None,
-        settings: Annotated[
-            list[str] | None, typer.Option("--set", help="A setting of this role alone, NAME=VALUE (repeatable).")
+        settings: Annotated[list[str] | None, typer.Option("--set", help=_SETTINGS_HELP)] = None,
+        make_questions: Annotated[
+            int | None, typer.Option(min=1, help="Questions to make of each corpus without any, kept in OUT/questions.")
         ] = None,
+        llm: Annotated[str | None, typer.Option(help="Chat model that makes them, e.g. gguf:PATH.")] = None,
         keep_checkpoints: Annotated[bool, typer.Option("--keep-checkpoints", help="Do not remove them.")] = False,
         fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what the folder holds of a training.")] = False,
         more: Annotated[
@@ -73,6 +78,8 @@ def _command(role: TrainedRole) -> Callable[..., None]:
         ] = None,
         json: JsonOption = False,
     ) -> None:
+        from ..finetune.run import resolve_options
+
         given = {
             "base": base,
             "method": method,
@@ -99,7 +106,13 @@ def _command(role: TrainedRole) -> Callable[..., None]:
             "seed": seed,
             **_settings(settings or []),
         }
-        artifact = _train(role, [*data, *(more or [])], out, given, fresh=fresh, keep_checkpoints=keep_checkpoints)
+        sources = [*data, *(more or [])]
+        if make_questions:
+            resolve_options(role, {name: value for name, value in given.items() if value is not None})
+            sources = _with_questions(role, sources, out, make_questions, llm=llm, seed=seed or 0)
+        elif llm:
+            raise UsageError("--llm makes questions, and none were asked for", hint="add --make-questions N")
+        artifact = _train(role, sources, out, given, fresh=fresh, keep_checkpoints=keep_checkpoints)
         if json:
             emit({"folder": str(artifact.folder), **_shown(artifact.manifest)})
             return
@@ -126,8 +139,8 @@ for _role in TRAINED_ROLES:
 
 @app.command("list")
 def list_roles(json: JsonOption = False) -> None:
-    """List the roles: what for, methods, whether one is shipped; with --json, one object a line."""
-    from ..finetune import recipes
+    """List the roles: what for, methods, whether one is shipped; with --json, one object a line, with its settings."""
+    from ..finetune.recipe import recipes
     from ..models.artifacts import bundled_artifacts
 
     shipped = bundled_artifacts()
@@ -139,6 +152,7 @@ def list_roles(json: JsonOption = False) -> None:
             "method": recipe.DEFAULTS.method,
             "base": recipe.DEFAULTS.base,
             "shipped": recipe.ROLE in shipped,
+            "settings": recipe.DEFAULTS.own(),
         }
         for recipe in recipes()
     ]
@@ -182,6 +196,44 @@ def show(
     _print_metrics(told)
 
 
+@app.command("export")
+def export(
+    spec: Annotated[str, typer.Argument(help="drafter:PATH, reflective:PATH, ROLE:bundled, or the artifact's folder.")],
+    out: Annotated[Path, typer.Argument(help="The GGUF file to write; it must not exist.")],
+    merged: Annotated[
+        str | None, typer.Option(help="Base and adapter as one model: f32 (exact), f16 or q8_0 (rounded).")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a trained chat model for llama.cpp: its LoRA as a GGUF adapter, or merged into its base."""
+    from ..finetune.export.gguf_lora import export_lora, merge_and_export
+    from ..models.adapter_gguf import GgufDtype
+
+    artifact = _open(spec)
+    role, base = artifact.manifest.role, artifact.manifest.base.spec
+    if role not in ("drafter", "reflective"):
+        raise UsageError(f"{spec!r} is of the role {role}, no chat model", hint="a drafter or a reflective model is")
+    if merged is not None and merged not in get_args(GgufDtype):
+        raise UsageError(f"unknown type {merged!r}", hint=f"use --merged {', '.join(get_args(GgufDtype))}")
+    with download_progress("fetching the base") as fetching:
+        weights = artifact.base_path(fetching)
+    if merged is None:
+        try:
+            export_lora(artifact.folder, weights, out)
+        except ArtifactError as error:
+            hint = error.hint and "write base and adapter as one file: --merged f16"
+            raise ArtifactError(error.message, hint=hint) from error
+    else:
+        merge_and_export(artifact, out, dtype=cast(GgufDtype, merged))
+    told = {"file": str(out), "bytes": out.stat().st_size, "form": "merged" if merged else "lora", "base": base}
+    if json:
+        emit({**told, "dtype": merged or "f16"})
+        return
+    console().print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    if not merged:
+        note(f"an adapter: use it with its base, {base}: llama-server -m BASE.gguf --lora {out}")
+
+
 @app.command("fit-thresholds")
 def fit_thresholds(
     spec: Annotated[str, typer.Argument(help="The evaluator: evaluator:bundled or evaluator:PATH.")],
@@ -214,6 +266,32 @@ def fit_thresholds(
             for warning in found[part]["warnings"]:
                 note(f"{part}: {warning}")
     note(f"written to {artifact.folder}" if write else "not stored: add --write")
+
+
+def _with_questions(
+    role: TrainedRole, data: list[Path], out: Path, n: int, *, llm: str | None, seed: int
+) -> list[Path]:
+    """The data, with a made answer set for each corpus without questions."""
+    from ..finetune.data.corpus import make_question_sets
+    from ..models import load_chat_model
+    from ..settings import load_settings
+
+    settings = load_settings(llm=llm)
+    name = f"gguf:{Path(settings.llm[5:]).name}" if settings.llm.startswith("gguf:") else settings.llm
+
+    def load() -> BaseChatModel:
+        with download_progress("fetching the chat model") as fetching:
+            return load_chat_model(settings.llm, progress=fetching)
+
+    given: dict[str, Any] = {"embedder": settings.embedder, "tenant": settings.tenant, "llm_name": name}
+    with progress_bar() as bar:
+        sets, made = make_question_sets(data, out, n, llm=load, role=role, seed=seed, tell=_teller(bar), **given)
+    for each in made:
+        note(f"{each.answerable} answerable and {each.unanswerable} unanswerable questions made -> {each.folder}")
+        for reason, count in each.rejected.most_common(3):
+            note(f"rejected {count}: {reason}")
+        note("read and edit them, and train anew on them with the same command and --fresh")
+    return sets
 
 
 def _train(

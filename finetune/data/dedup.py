@@ -38,7 +38,11 @@ def _hash(text: str) -> int:
 
 
 def passages_of(row: Mapping[str, Any]) -> Iterator[str]:
-    """The passages of a row of any role."""
+    """The passages of a row of any role; not one that stands there only to be found beside the right one, and that
+    training may have (`distractor`).
+    """
+    if row.get("distractor") is True:
+        return
     for name in ("passage", "positive"):
         if isinstance(row.get(name), str):
             yield row[name]

@@ -7,16 +7,19 @@ run with another number of negatives retrieves nothing again.
 Likely false negatives are dropped (cf. NV-Retriever, Moreira et al. 2024, arXiv 2407.15831, for the score margin):
 
 - the gold chunk, near duplicates of it, and what holds one of the answers;
-- where there is no answer to look for (yes/no questions, retrieval sets): what scores nearly as well as the gold.
+- where there is no answer to look for (yes/no questions, answers in other words, retrieval sets): what scores nearly as
+  well as the gold.
 
-Negatives come from documents of the question's own part, so that no text is trained on and measured on.
+Negatives come from documents of the question's own part, so that no text is trained on and measured on. Of a set whose
+documents are about different things, those of so small a part are easy: where rows are measured, they are also of
+documents that are trained on (beside other questions). Nothing of a measured document is in training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,7 @@ from ...evals.answer_sets import share_of
 from ...evals.indexing import index_set, set_base
 from ...evals.text_metrics import normalize
 from ..options import Tell, no_tell
+from .parts import Part
 from .question_sets import Asked, QuestionSet
 from .texts import holds_answer, near_duplicate, telling
 
@@ -131,30 +135,44 @@ def gold_pieces(asked: Asked, pieces: Pieces, ranking: Sequence[tuple[Piece, flo
 
 
 def hard_negatives(
-    mined: Mined, questions: QuestionSet, gold: Sequence[Piece], *, count: int, seed: int
+    mined: Mined,
+    questions: QuestionSet,
+    gold: Sequence[Piece],
+    *,
+    count: int,
+    seed: int,
+    spread: int = 3,
+    margin: float | None = MARGIN,
+    parts: Collection[Part] | None = None,
 ) -> list[Piece]:
-    """At most `count` chunks that were found and are no answer, drawn by seed from the best of them."""
+    """At most `count` chunks that were found and are no answer, drawn by seed from the best `spread` times `count`.
+
+    `parts`: of documents of these parts; None: of the question's own.
+    `margin` is for training. To measure it must be None: with it no negative is above the best gold, and the order in
+    which they were found looks right by construction.
+    """
     asked = mined.asked
     answers = telling(asked.answers)
     texts = {normalize(piece.text) for piece in gold}
     scores = {piece.id: score for piece, score in mined.ranking}
     known = [scores[piece.id] for piece in gold if piece.id in scores]
+    # The answer in other words may stand in any piece of its passage, and in other passages.
+    blind = not any(holds_answer(item.text, answers) for item in gold)
+    allowed = parts or (asked.part,)
     usable: list[Piece] = []
     for rank, (piece, score) in enumerate(mined.ranking):
-        if len(usable) >= 3 * count:
+        if len(usable) >= spread * count:
             break
-        if not questions.judged and questions.part(piece.passage) != asked.part:
+        if not questions.judged and questions.part(piece.passage) not in allowed:
             continue
         if normalize(piece.text) in texts or not piece.text.strip():
             continue
-        if answers:
-            if holds_answer(piece.text, answers):
-                continue
-            # The answer in other words may stand in any piece of its passage.
-            if piece.passage in asked.gold and not any(holds_answer(item.text, answers) for item in gold):
-                continue
-        elif piece.passage in asked.gold or (score > MARGIN * max(known) if known else rank < SUSPECT):
+        if holds_answer(piece.text, answers):
             continue
+        if blind:
+            near = margin is not None and (score > margin * max(known) if known else rank < SUSPECT)
+            if near or piece.passage in asked.gold:
+                continue
         if any(near_duplicate(piece.text, item.text) for item in gold):
             continue
         usable.append(piece)

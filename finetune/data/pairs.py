@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...evals.answer_sets import share_of
+from ...evals.jsonl import Problem
 from ...evals.text_metrics import normalize
 from ..options import Tell, no_tell
 from .mining import Piece, Pieces, gold_pieces, hard_negatives, mine
@@ -50,7 +51,7 @@ def embedding_rows(
     also title to text, of each passage whose title is its own. `ask`: also a question made of each passage. `limit`:
     questions, and passages, of a set.
     """
-    for source in [*sources.of("questions"), *sources.of("retrieval")]:
+    for source in [*sources.of("questions"), *sources.of("retrieval"), *sources.of("corpus")]:
         questions = read_questions(source, [])
         if not questions.documents:
             continue
@@ -69,7 +70,13 @@ def embedding_rows(
                     "origin": questions.origin(f"{mined.asked.id}.{number}", mined.asked.document),
                 }
         if titles or ask:
-            yield from title_rows(questions, pieces, titles=titles, ask=ask, limit=limit, seed=seed)
+            made = 0
+            for row in title_rows(questions, pieces, titles=titles, ask=ask, limit=limit, seed=seed):
+                made += 1
+                yield row
+            if source.kind == "corpus" and not made:
+                what = "no text has a title of its own to be found by: add --make-questions N"
+                sources.problems.append(Problem(str(source.path), 0, what))
     yield from trace_rows("embedder", sources)
     yield from sources.rows("embedder")
 

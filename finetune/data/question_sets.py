@@ -6,14 +6,15 @@ set to itself, since its relevant documents are shared with others (`dedup` then
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...evals.answer_sets import Question, load_answer_set, share_of
 from ...evals.datasets import Documents, RetrievalSet, load_retrieval_set
 from ...evals.jsonl import Problem, find_jsonl, scan_jsonl
-from .parts import Part, document_of, part_of
+from .corpus import corpus_documents
+from .parts import PARTS, Part, document_of, part_of
 from .rows import Origin
 from .sources import Source
 
@@ -50,12 +51,14 @@ class QuestionSet:
     questions: tuple[Asked, ...] = field(repr=False)
     sentences: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     """Sentences of a passage, where its record lists them."""
+    belongs: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Document of a passage, where its record names one."""
     judged: bool = False
     """A retrieval set: relevance was judged, and there are no answers to look for in a passage."""
 
     def document(self, passage: str) -> str:
         """What a passage is split by."""
-        return document_of(self.name, self.documents[passage][0], passage)
+        return _document(self.name, passage, self.documents, self.belongs)
 
     def part(self, passage: str) -> Part:
         """The part of a passage."""
@@ -65,13 +68,12 @@ class QuestionSet:
         """The origin of a row made of this set."""
         return Origin(set=self.name, id=key, document=document, licence=self.licence)
 
-    def drawn(self, limit: int | None, *, seed: int) -> list[Asked]:
-        """At most `limit` questions, always the same ones, in the order of the file."""
-        if limit is None or limit >= len(self.questions):
-            return list(self.questions)
-        chosen = sorted(self.questions, key=lambda item: share_of(item.id, seed=seed))[:limit]
+    def drawn(self, limit: int | None, *, seed: int, parts: Collection[Part] = PARTS) -> list[Asked]:
+        """At most `limit` questions of these parts, always the same ones, in the order of the file."""
+        own = [item for item in self.questions if item.part in parts]
+        chosen = sorted(own, key=lambda item: share_of(item.id, seed=seed))[:limit]
         kept = {item.id for item in chosen}
-        return [item for item in self.questions if item.id in kept]
+        return [item for item in own if item.id in kept]
 
     def corpus(self) -> RetrievalSet:
         """Its passages as what `evals.indexing` indexes."""
@@ -79,11 +81,13 @@ class QuestionSet:
 
 
 def read_questions(source: Source, problems: list[Problem]) -> QuestionSet:
-    """Reads an answer set or a retrieval set. What is left out is added to `problems`, with file and line.
+    """Reads an answer set, a retrieval set, or a corpus alone. What is left out is added to `problems`, with file and
+    line.
 
     Raises `UsageError` where nothing is usable.
     """
-    return _judged_set(source, problems) if source.kind == "retrieval" else _answer_set(source, problems)
+    read = {"retrieval": _judged_set, "corpus": _corpus}.get(source.kind, _answer_set)
+    return read(source, problems)
 
 
 def _answer_set(source: Source, problems: list[Problem]) -> QuestionSet:
@@ -93,6 +97,7 @@ def _answer_set(source: Source, problems: list[Problem]) -> QuestionSet:
     fields = _fields(source.path if is_file else find_jsonl(source.path, "questions"))
     corpus = None if is_file else find_jsonl(source.path, "passages", "documents")
     documents, sentences = _texts(corpus, found.documents, problems)
+    belongs = _documents_of(corpus)
     if not documents:
         documents = _facts(fields)
     asked = []
@@ -101,13 +106,45 @@ def _answer_set(source: Source, problems: list[Problem]) -> QuestionSet:
         if not gold and item.id in documents and not found.documents:
             gold = (item.id,)
         record = fields.get(item.id, {})
-        asked.append(_asked(source.name, item, gold, documents, record))
-    return QuestionSet(source.name, source.licence, documents, tuple(asked), sentences)
+        asked.append(_asked(source.name, item, gold, documents, belongs, record))
+    return QuestionSet(source.name, source.licence, documents, tuple(asked), sentences, belongs)
 
 
-def _asked(name: str, item: Question, gold: tuple[str, ...], documents: Documents, record: Mapping[str, Any]) -> Asked:
-    document = document_of(name, documents[gold[0]][0], gold[0]) if gold else document_of(name, "", item.id)
+def _corpus(source: Source, problems: list[Problem]) -> QuestionSet:
+    found = corpus_documents(source.path, problems)
+    if source.path.is_dir():  # a knowledge base, whose documents are what there is to split by
+        return QuestionSet(source.name, source.licence, found, (), belongs={key: key for key in found})
+    documents, sentences = _texts(source.path, found, problems)
+    return QuestionSet(source.name, source.licence, documents, (), sentences)
+
+
+def _asked(
+    name: str,
+    item: Question,
+    gold: tuple[str, ...],
+    documents: Documents,
+    belongs: Mapping[str, str],
+    record: Mapping[str, Any],
+) -> Asked:
+    document = _document(name, gold[0], documents, belongs) if gold else document_of(name, "", item.id)
     return Asked(item.id, item.question, item.answers, gold, item.answerable, document, record)
+
+
+def _document(name: str, passage: str, documents: Documents, belongs: Mapping[str, str]) -> str:
+    told = belongs.get(passage, "")
+    if told:
+        return told if told.startswith("title:") else f"{name}:{told}"
+    return document_of(name, documents[passage][0], passage)
+
+
+def _documents_of(path: Any) -> dict[str, str]:
+    """Passage to its `document`; in what `ragloom eval make-questions` wrote (with a page), to its `source`."""
+    found: dict[str, str] = {}
+    for row in scan_jsonl(path, []) if path else ():
+        told = row.text("document") or (row.text("source") if "page" in row.fields else "")
+        if row.key is not None and told:
+            found.setdefault(row.key, told)
+    return found
 
 
 def _judged_set(source: Source, problems: list[Problem]) -> QuestionSet:

@@ -67,7 +67,7 @@ def read_texts(source: Source, problems: list[Problem]) -> Iterator[LabelledText
         else:
             licence = _licence(source, row.text("source"), known)
             # A text is its own document: what is split is wordings, and equal ones land in one part.
-            document = document_of(source.name, row.text("document"), " ".join(text.lower().split()))
+            document = document_of(source.name, "", row.text("document") or " ".join(text.lower().split()))
             origin = Origin(set=source.name, id=key, document=document, licence=licence)
         yield LabelledText(key, text, label, row.text("domain"), origin)
 

@@ -23,6 +23,7 @@ from typing import Any, TypedDict
 from ...errors import UsageError
 from ...evals.jsonl import Problem, Row, scan_jsonl
 from ...models.specs import TrainedRole
+from .parts import document_of
 
 __all__ = ("COLUMNS", "Origin", "TrainingRow", "read_rows", "validate", "write_rows")
 
@@ -38,7 +39,8 @@ class Origin(TypedDict):
     id: str
     """Of the record there."""
     document: str
-    """What it is split by: the article, the book, the paper. Unique across sets: it begins with the set's name."""
+    """What it is split by (`parts.document_of`): the article, the book, the paper. The same title is the same document
+    in every set; other names begin with the set's name."""
     licence: str
 
 
@@ -168,8 +170,9 @@ def _origin(row: Row) -> Origin:
         )
     name = Path(row.file).name.split(".")[0]
     key = row.key or str(row.line)
-    document = row.text("document") or row.text("title") or key
-    return Origin(set=name, id=key, document=f"{name}:{document}", licence=row.text("licence"))
+    title = "" if row.text("document") else row.text("title")
+    document = document_of(name, title, row.text("document") or key)
+    return Origin(set=name, id=key, document=document, licence=row.text("licence"))
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@
     texts       {text, label} or {text, intent}
     traces      what `ragloom ask --json` printed, and records.jsonl of `ragloom eval answers`
     rows        rows of a role, as `rows` has them
+    corpus      texts without questions, or a knowledge base (see `corpus`): titles and texts
 
 A folder may be several of them (SciFact is a retrieval set and claims), or hold folders that are.
 
@@ -28,18 +29,19 @@ from ...evals.jsonl import Problem, find_jsonl, scan_jsonl
 from ...models.artifacts import DataSource
 from ...models.specs import TrainedRole
 from ..options import Tell, no_tell
+from .corpus import corpus_of, is_knowledge_base, knowledge_base_hash
 from .licences import licence_of
 from .rows import TrainingRow, read_rows
 
 __all__ = ("Kind", "Source", "Sources", "load_sources", "roles_of")
 
-Kind = Literal["questions", "retrieval", "claims", "texts", "traces", "rows"]
+Kind = Literal["questions", "retrieval", "claims", "texts", "traces", "rows", "corpus"]
 
 LAYOUTS = (
     "an answer set (questions, passages), a retrieval set (corpus, queries, qrels), labelled claims, labelled texts, "
-    "traces or rows"
+    "traces, rows or a corpus (passages, documents, a knowledge base)"
 )
-BUILDER_VERSION = "1"
+BUILDER_VERSION = "2"
 """Raised whenever equal data and settings would give other rows than before."""
 
 
@@ -158,9 +160,12 @@ def roles_of(columns: Collection[str]) -> list[TrainedRole]:
 
 def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]:
     if path.is_file():
-        kind = _kind(path, problems)
+        kind = _kind(path, problems) or ("corpus" if corpus_of(path) else None)
         if kind:
             yield kind, path
+        return
+    if is_knowledge_base(path):
+        yield "corpus", path
         return
     taken: set[Path] = set()
     questions = find_jsonl(path, "questions")
@@ -176,7 +181,9 @@ def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]
         if kind and not (kind == "questions" and taken):
             taken.add(file)
             yield kind, file
-    if not taken:
+    if not taken and (alone := corpus_of(path)):
+        yield "corpus", alone
+    elif not taken:
         for folder in sorted(item for item in path.iterdir() if item.is_dir()):
             inner = list(_layouts(folder, problems))
             if not inner and any(folder.glob("*.jsonl*")):
@@ -228,6 +235,8 @@ def _check(source: Source, problems: list[Problem]) -> None:
     usable: Iterator[Any]
     if source.kind in ("questions", "retrieval"):
         usable = iter(read_questions(source, problems).questions)
+    elif source.kind == "corpus":
+        usable = iter(read_questions(source, problems).documents.values())
     elif source.kind == "claims":
         usable = read_claims(source, problems)
     elif source.kind == "texts":
@@ -257,7 +266,10 @@ def _name(path: Path) -> str:
     return _home(path).name
 
 
-_PLAIN_NAMES = frozenset({"items", "claims", "train_partial_tokens", "records", "rows", "data", "train", "dev", "test"})
+_PLAIN_NAMES = frozenset(
+    {"items", "claims", "train_partial_tokens", "records", "rows", "data", "train", "dev", "test"}
+    | {"corpus", "passages", "documents"}
+)
 
 
 def _home(path: Path) -> Path:
@@ -265,6 +277,8 @@ def _home(path: Path) -> Path:
 
 
 def _hash(path: Path) -> str:
+    if is_knowledge_base(path):
+        return knowledge_base_hash(path)
     files = [path] if path.is_file() else sorted(item for item in path.glob("*.jsonl*") if item.is_file())
     files += sorted((path / "qrels").glob("*.tsv")) if path.is_dir() else []
     digest = hashlib.sha256()

@@ -162,6 +162,6 @@ def _draft(trace: Trace) -> Iterator[TrainingRow]:
 
 def _origin(source: Source, trace: Trace) -> Origin:
     read = [*trace.read(cited=True), *trace.passages]
-    about = document_of(source.name, read[0].source or read[0].title, read[0].id) if read else ""
-    document = about or document_of(source.name, "", trace.question)
+    about = read[0].source or read[0].title or read[0].id if read else trace.question
+    document = document_of(source.name, "", about)
     return Origin(set=source.name, id=trace.id, document=document, licence=source.licence)

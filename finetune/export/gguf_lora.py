@@ -8,6 +8,9 @@ ragloom itself converts on first use (`drafter:PATH`); these files are for llama
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +31,8 @@ def export_lora(adapter: Path, base: Path, out: Path, *, dtype: Literal["f32", "
     llama.cpp has no form for (added tokens, DoRA, weights trained whole): use `merge_and_export` for those.
     """
     header = read_header(base) if base.is_file() else _header(base)
-    write_lora(adapter, header, _new(out), dtype=dtype)
+    with _new(out) as draft:
+        write_lora(adapter, header, draft, dtype=dtype)
     return out
 
 
@@ -37,16 +41,24 @@ def merge_and_export(artifact: Artifact, out: Path, *, dtype: GgufDtype = "f16")
 
     `f32` is exact; `f16` and `q8_0` round the weights to 11 and 8 bits. Raises as `export_lora` does.
     """
-    write_merged(artifact, _new(out), dtype=dtype)
+    with _new(out) as draft:
+        write_merged(artifact, draft, dtype=dtype)
     return out
 
 
-def _new(out: Path) -> Path:
+@contextmanager
+def _new(out: Path) -> Iterator[Path]:
+    """A file beside `out` that takes its name when it is whole."""
     if out.exists():
         raise UsageError(f"{str(out)!r} exists already", hint="name another file, or remove it")
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {str(out.parent)!r}")
-    return out
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        yield draft
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _header(folder: Path) -> dict[str, Value]:

@@ -119,7 +119,7 @@ def _write_passages(sources: Sources, out: Path, options: EmbedderOptions, tell:
     from ..data.question_sets import read_questions
 
     def rows() -> Iterator[TrainingRow]:
-        for source in [*sources.of("questions"), *sources.of("retrieval")]:
+        for source in [*sources.of("questions"), *sources.of("retrieval"), *sources.of("corpus")]:
             questions = read_questions(source, [])
             if questions.documents:
                 pieces, _ = mine(questions, [], out=out, embedder=options.base, tell=tell)

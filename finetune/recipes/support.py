@@ -18,7 +18,7 @@ from ..data.build import reusable, write_parts
 from ..data.claims import support_rows
 from ..data.sources import load_sources
 from ..options import Method, Tell, TrainOptions
-from ..pair_metrics import auroc, balanced_accuracy, by_set, macro_f1, threshold_of
+from ..pair_metrics import auroc, balanced_accuracy, by_set, macro_f1, set_weights, threshold_of
 from ..pair_rows import Examples, PairTask
 from ..pair_training import train_pairs
 from ..recipe import Built, Outcome
@@ -59,9 +59,10 @@ def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float 
     decided = probabilities.argmax(axis=1)
     fully = (examples.targets == FULLY).astype(float)
     _, macro = by_set(auroc, examples.sets, probabilities[:, FULLY], fully)
+    whole = auroc(probabilities[:, FULLY], fully)
     return {
-        "auroc": auroc(probabilities[:, FULLY], fully),
-        "auroc_sets": macro,
+        "auroc": whole,
+        "auroc_sets": whole if macro is None else macro,  # each set may be of one class
         "macro_f1": macro_f1(decided, examples.targets),
         "accuracy": round(float((decided == examples.targets).mean()), 4),
     }
@@ -77,7 +78,7 @@ TASK = PairTask(
     ),
     target=lambda row: float(LABELS.index(row["label"])),
     measure=measure,
-    metric="auroc",
+    metric="auroc_sets",
 )
 
 
@@ -85,7 +86,8 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     """Cross-entropy; temperature and the threshold on P(fully) on the dev part; everything else on the test part."""
     trained = train_pairs(built, TASK, out, options, tell)
     dev, test = trained.dev, trained.test
-    threshold = threshold_of(dev.probabilities[:, FULLY], dev.examples.targets == FULLY)
+    right = dev.examples.targets == FULLY
+    threshold = threshold_of(dev.probabilities[:, FULLY], right, weights=set_weights(dev.examples.sets, right))
     decided = test.probabilities[:, FULLY] >= threshold
     truth = test.examples.targets == FULLY
     sets, macro = by_set(balanced_accuracy, test.examples.sets, decided, truth)

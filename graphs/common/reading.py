@@ -26,7 +26,8 @@ from .support import Support, SupportCritic
 __all__ = ("CheckedSentence", "Reading", "SentenceSplitter", "aread", "read")
 
 _MARK = re.compile(r"\s*\[(?:passage\s*)?\d+(?:\s*,\s*\d+)*\]", re.IGNORECASE)
-_LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*(?=\D|$)")
+_LIST_ITEM = re.compile(r"^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+(?=\S)|[-*•]+\s*$)")
+"""The mark before an item; a number alone, "25.", is what was said."""
 _ABSTAINS = re.compile(
     r"\b(i (?:do not|don['’]t|cannot|can['’]t) (?:know|answer|find|determine)|(?:passages?|text|context|documents?) "
     r"(?:do(?:es)? not|don['’]t|doesn['’]t) (?:hold|contain|mention|provide|say|state|include|specify|give))\b",
@@ -34,6 +35,8 @@ _ABSTAINS = re.compile(
 )
 MAX_SENTENCES = 12
 """A model that has said this many sentences is running on: reading stops."""
+SHORT_ANSWER = 12
+"""Words: a draft's answer of up to so many is one phrase, whatever full stops are in it ("Dr. No", "25.")."""
 MAX_CITATIONS = 2
 """Citations per sentence: the best passage, and a second one that supports it as well."""
 
@@ -104,7 +107,8 @@ class _Checker:
 
     def check(self, raw: str, quote: str = "") -> CheckedSentence | None:
         """The sentence with its citations; None where it says nothing. `quote` is the model's own for it."""
-        text = _LIST_ITEM.sub("", _MARK.sub("", raw)).strip()
+        text = _MARK.sub("", raw).strip()
+        text = text if self.reading.draft else _LIST_ITEM.sub("", text).strip()
         key = " ".join(re.findall(r"\w+", text.lower()))
         if not key or key in self.seen:
             return None
@@ -189,7 +193,9 @@ class _DraftListener:
         if draft.abstained:
             self.checker.reading.declined = True
             return
-        for start, end in sentence_spans(draft.answer):
+        is_phrase = len(draft.answer.split()) <= SHORT_ANSWER
+        spans = [(0, len(draft.answer))] if is_phrase else sentence_spans(draft.answer)
+        for start, end in spans:
             if not self.checker.full and (checked := self.checker.check(draft.answer[start:end], draft.rationale)):
                 yield checked
 

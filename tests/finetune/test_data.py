@@ -336,6 +336,17 @@ def test_an_edited_copy_of_a_test_passage_is_found_by_its_runs_of_words(own_fold
     assert train["passage"] not in {item["passage"] for item in read(built.files["train"])}
 
 
+def test_what_is_only_found_beside_the_right_passage_keeps_nothing_out_of_training(own_folder: Path) -> None:
+    rows = [row(n, label=n % 2) for n in range(60)]
+    held = next(item for item in rows if part_of(item["origin"]["document"]) == "test")
+    train = next(item for item in rows if part_of(item["origin"]["document"]) == "train")
+    beside = {**held, "passage": train["passage"], "label": 0}
+    kept = read(build([*rows, {**beside, "distractor": True}], own_folder / "a").files["train"])
+    assert train["passage"] in {item["passage"] for item in kept}
+    kept = read(build([*rows, beside], own_folder / "b").files["train"])
+    assert train["passage"] not in {item["passage"] for item in kept}
+
+
 def test_shared_negatives_are_taken_out_of_a_row_that_stays(own_folder: Path) -> None:
     def pair(number: int) -> dict[str, Any]:
         origin = row(number)["origin"]

@@ -17,10 +17,10 @@ from ragloom.evals.text_metrics import normalize
 from ragloom.finetune.data.claims import select_evidence, support_rows
 from ragloom.finetune.data.mining import gold_pieces, hard_negatives, mine
 from ragloom.finetune.data.pairs import embedding_rows
-from ragloom.finetune.data.parts import part_of
+from ragloom.finetune.data.parts import PARTS, document_of, part_of
 from ragloom.finetune.data.perturb import change_number, negate, perturb, swap_antonym, swap_name
 from ragloom.finetune.data.question_sets import read_questions
-from ragloom.finetune.data.relevance import relevance_rows
+from ragloom.finetune.data.relevance import LIST, relevance_rows
 from ragloom.finetune.data.rows import validate
 from ragloom.finetune.data.sources import Sources, load_sources
 from ragloom.finetune.data.texts import answer_sentence, holds_answer, near_duplicate
@@ -95,6 +95,11 @@ def passages_of(sources: Sources) -> dict[str, tuple[str, str]]:
     return {text: (key, found.document(key)) for key, (_, text) in found.documents.items()}
 
 
+def test_an_article_is_in_the_same_part_in_every_set() -> None:
+    assert document_of("qed", "Amazon rainforest", "1") == document_of("nq_gold", " Amazon  Rainforest", "nq-7")
+    assert document_of("qed", "", "1") != document_of("nq_gold", "", "1")
+
+
 # -- mining
 
 
@@ -163,11 +168,74 @@ def test_relevance_rows_are_valid_balanced_as_asked_and_the_same_again(sources: 
     assert made["gold"] == 144 >= made["random"] > 140 and made["unanswerable"] == 48 and made["hard"] > 250
     assert {(row["made"] == "gold", row["label"]) for row in rows} == {(True, 1.0), (False, 0.0)}
     held = passages_of(sources)
+    foreign: Counter[str] = Counter()
     for row in rows:
-        assert part_of(held[row["passage"]][1]) == part_of(row["origin"]["document"])
+        own, other = part_of(row["origin"]["document"]), part_of(held[row["passage"]][1])
+        # Nothing of a measured document in training; where it is measured, what it is confused with is of any document.
+        assert PARTS.index(other) <= PARTS.index(own)
+        assert bool(row.get("distractor")) == (own != other) and (own == other or row["made"] == "hard")
+        foreign[own] += own != other
+    assert not foreign["train"] and foreign["dev"] and foreign["test"]
+    assert {part_of(row["origin"]["document"]) for row in make(parts=("test",))} == {"test"}
+    own, other = zip(
+        *((row["origin"]["document"], held[row["passage"]][1]) for row in make(untrained=True)), strict=True
+    )
+    assert any(part_of(a) == "train" != part_of(b) for a, b in zip(own, other, strict=True))
     assert rows == make(negatives=2, random_negatives=1) != make(negatives=2, random_negatives=1, seed=1)
     fewer = make(negatives=0, random_negatives=0, unanswerable=False, limit=10)
     assert {row["made"] for row in fewer} == {"gold"} and len(fewer) <= 10
+
+
+def test_a_gold_passage_of_another_part_is_no_distractor(own_folder: Path) -> None:
+    folder = own_folder / "hops"
+    titles = [f"T{n}" for n in range(80)]
+    part = {title: part_of(document_of("hops", title, "")) for title in titles}
+    first = next(title for title in titles if part[title] == "train")
+    second = next(title for title in titles if part[title] == "test")
+    passages = [
+        {"id": title, "title": title, "text": f"{title} is a name of a thing number {title}."} for title in titles
+    ]
+    write_jsonl(folder / "passages.jsonl", passages)
+    question = {"id": "q", "question": f"What of {first} and {second}?", "answers": [f"number {second}"]}
+    write_jsonl(folder / "questions.jsonl", [{**question, "passage_ids": [first, second]}])
+    rows = list(relevance_rows(load_sources([folder]), out=own_folder / "out", embedder=EMBEDDER))
+    gold = [row for row in rows if row["label"] == 1]
+    assert len(gold) == 2 and not any("distractor" in row for row in rows)  # the filter has to see it
+
+
+def test_a_reranker_is_measured_on_the_lists_that_were_found(sources: Sources, own_folder: Path) -> None:
+    rows = list(relevance_rows(sources, out=own_folder / "out", role="reranker", embedder=EMBEDDER))
+    assert {row["made"] for row in rows} == {"gold", "hard", "random"}  # "unanswerable" is the best passage there is
+    found = read_questions(sources.found[0], [])
+    asked = [item for item in found.questions if item.answerable and item.part == "test"]
+    _, ranked = mine(found, asked, out=own_folder / "out", embedder=EMBEDDER)
+    for mined in ranked:
+        own = [row for row in rows if row["query"] == f"towns:{mined.asked.id}"]
+        scores = {piece.text: score for piece, score in mined.ranking}
+        assert all(row["first_stage"] == scores[row["passage"]] for row in own)
+        if own:
+            assert {row["label"] for row in own} == {0.0, 1.0} and len(own) <= LIST
+            # The best that were found and hold no answer, also those above the gold.
+            negatives = [text for text in scores if not holds_answer(text, mined.asked.answers)]
+            best = sorted(negatives, key=lambda text: -scores[text])[: LIST // 2]
+            assert len(set(best) - {row["passage"] for row in own}) <= 2  # but for near duplicates of the gold
+    train = [row for row in rows if part_of(row["origin"]["document"]) == "train"]
+    assert {type(row["first_stage"]) for row in train} <= {float, type(None)} and "random" in {r["made"] for r in train}
+
+
+def test_negatives_to_measure_on_may_stand_above_the_gold(own_folder: Path) -> None:
+    folder = own_folder / "ir"
+    corpus = [{"id": f"d{n}", "title": "", "text": f"word word{n} and text number{n} here"} for n in range(40)]
+    write_jsonl(folder / "corpus.jsonl", corpus)
+    write_jsonl(folder / "queries.jsonl", [{"id": "q", "text": "word word3 number3"}])
+    write_jsonl(folder / "qrels.jsonl", [{"query_id": "q", "doc_id": "d30", "relevance": 1}])
+    found = read_questions(load_sources([folder]).found[0], [])
+    pieces, ranked = mine(found, found.questions, out=own_folder / "out", embedder=EMBEDDER)
+    (mined,) = ranked
+    gold = gold_pieces(mined.asked, pieces, mined.ranking)
+    assert mined.ranking[0][0].passage == "d3"
+    best = lambda **more: hard_negatives(mined, found, gold, count=1, seed=0, spread=1, **more)[0].passage  # noqa: E731
+    assert best(margin=None) == "d3" != best()
 
 
 def test_a_retrieval_set_gives_rows_of_queries_and_keeps_its_test_split_out(own_folder: Path) -> None:
@@ -218,12 +286,70 @@ def test_support_rows_of_a_question_set_are_balanced_and_say_what_they_are(sourc
         told = normalize(row["claim"]) in normalize(row["passage"])
         if row["made"] in ("sentence", "answer"):
             assert told and row["label"] == "fully"
-        elif row["made"] != "wrong answer":
+        elif row["made"] not in ("wrong answer", "two: sentence"):
             assert not told and row["label"] != "fully"
     assert {"number", "name", "wrong answer", "other passage", "half false"} <= {row["made"] for row in rows}
-    assert all(row["question"] for row in rows if row["made"] in ("answer", "wrong answer", "other passage"))
+    assert all(row["question"] for row in rows if row["made"] in ("answer", "wrong answer"))
     labelled = list(support_rows(sources, out=own_folder / "out", embedder=EMBEDDER, constructed=False))
     assert labelled == []
+
+
+def test_what_says_nothing_of_the_truth_is_as_frequent_with_each_label(sources: Sources, own_folder: Path) -> None:
+    rows = list(support_rows(sources, out=own_folder / "out", embedder=EMBEDDER))
+    traits: dict[str, Any] = {
+        "a question": lambda row: "question" in row,
+        "a title": lambda row: "title" in row,
+        "two sentences": lambda row: row["claim"].count(". ") > 0,
+        "a long claim": lambda row: len(row["claim"].split()) > 8,
+        "a sentence after its question": lambda row: "question" in row and len(row["claim"].split()) > 8,
+    }
+    for name, has in traits.items():
+        share = {
+            label: sum(map(has, own)) / len(own)
+            for label in ("fully", "none")
+            if (own := [row for row in rows if row["label"] == label])
+        }
+        assert share["fully"] == pytest.approx(share["none"], abs=0.05), name
+        assert 0.05 < share["fully"] < 0.99, name
+    two = Counter(row["label"] for row in rows if row["claim"].count(". ") > 0)
+    assert two["fully"] == two["none"] == two["partially"] > 20
+
+
+def test_short_right_answers_get_counterparts_of_the_length_of_the_wrong_ones(own_folder: Path) -> None:
+    row = {
+        "id": "1",
+        "question": "Who opened the bridge that Ann Lee built?",
+        "context": "The old bridge of Calais was opened by Tom Hall in May. It was built by Ann Lee for the council.",
+        "right_answer": "Tom Hall",
+        "hallucinated_answers": ["The bridge that Ann Lee built was opened by Queen Mary of Dover."],
+    }
+    sources = load_sources([write_jsonl(own_folder / "made.jsonl", [row])])
+    rows = [(item["claim"], item["label"]) for item in support_rows(sources, out=own_folder / "out")]
+    assert ("Tom Hall", "fully") in rows and (
+        "The old bridge of Calais was opened by Tom Hall in May.",
+        "fully",
+    ) in rows
+    labelled = list(support_rows(sources, out=own_folder / "out", constructed=False))
+    assert [item["made"] for item in labelled] == ["labelled"] * 2
+
+
+def test_what_needs_two_passages_is_claimed_of_both(own_folder: Path) -> None:
+    folder = own_folder / "hops"
+    passages = [
+        {"id": "a", "title": "Ann Lee", "text": "Ann Lee was the mayor who opened the old bridge of Calais in spring."},
+        {
+            "id": "b",
+            "title": "Bridge",
+            "text": "The old bridge of Calais was built in 1894 for the council.",
+        },
+        *({"id": f"c{n}", "title": f"C{n}", "text": f"Some other bridge {n} of a mayor."} for n in range(60)),
+    ]
+    question = {"id": "q", "question": "When was the bridge built that Ann Lee opened?", "answers": ["1894"]}
+    write_jsonl(folder / "passages.jsonl", passages)
+    write_jsonl(folder / "questions.jsonl", [{**question, "passage_ids": ["a", "b"]}])
+    rows = list(support_rows(load_sources([folder]), out=own_folder / "out", embedder=EMBEDDER))
+    (right,) = [row for row in rows if row["made"] == "answer"]
+    assert passages[0]["text"] in right["passage"] and passages[1]["text"] in right["passage"]
 
 
 def test_long_answers_are_claims_of_their_own(own_folder: Path) -> None:

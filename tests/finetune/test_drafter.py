@@ -12,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_causal import make_causal
 
-from ragloom.errors import UsageError
+from ragloom.errors import ArtifactError, UsageError
 from ragloom.finetune.causal_base import base_folder, load_base, load_tokenizer
 from ragloom.finetune.causal_training import IGNORED, prompt_ids, train_causal
+from ragloom.finetune.completion_loss import completion_trainer
 from ragloom.finetune.data.drafts import draft_rows, shortened
 from ragloom.finetune.data.rows import validate, write_rows
 from ragloom.finetune.data.sources import Source, Sources
 from ragloom.finetune.drafting import draft_example, draft_prompt, right_draft, score_drafts
 from ragloom.finetune.generation import greedy
+from ragloom.finetune.methods import peft_config
 from ragloom.finetune.options import TrainOptions, no_tell
 from ragloom.finetune.recipe import Built
 from ragloom.finetune.recipes import drafter
@@ -259,6 +261,90 @@ def test_what_was_written_answers_like_what_was_trained(base: Path, tmp_path: Pa
     assert said(loaded) == after
 
 
+@pytest.mark.parametrize("method", ["lora", "prefix", "prompt", "freeze"])
+def test_the_loss_on_a_cpu_is_that_of_trl(base: Path, tmp_path: Path, method: str) -> None:
+    """Which computes the logits of every token. The labels have holes, as those of a reflective model."""
+    import peft
+    import torch
+    import trl
+    from datasets import Dataset
+
+    options = drafter.DEFAULTS.updated(base=f"hf:{base}", method=method, device="cpu", precision="float32")
+    tokenizer = load_tokenizer(base)
+    model = load_base(base, options)
+    if (adapter := peft_config(options, "causal")) is not None:
+        model = peft.get_peft_model(model, adapter)
+    made = [draft_example(tokenizer, row, 512) for row in _rows(5)]
+    rows = [one[0] for one in made if one]
+    rows[1]["labels"][-6:-3] = [IGNORED] * 3
+    trainers = []
+    for kind in (trl.SFTTrainer, completion_trainer(trl.SFTTrainer, model, cpu=True)):
+        arguments = trl.SFTConfig(output_dir=str(tmp_path), max_length=None, use_cpu=True, bf16=False, report_to=[])
+        data = Dataset.from_list(rows)
+        trainers.append(kind(model=model, args=arguments, train_dataset=data, processing_class=tokenizer))
+    assert type(trainers[0]) is not type(trainers[1])
+    inputs = trainers[0].data_collator(rows)
+    found = []
+    for trainer in trainers:
+        for items in (None, torch.tensor(50)):
+            model.zero_grad()
+            loss = trainer.compute_loss(model.eval(), dict(inputs), num_items_in_batch=items)
+            loss.backward()
+            slopes = [float(weight.grad.norm()) for weight in model.parameters() if weight.grad is not None]
+            found.append([float(loss.detach()), *slopes])
+    assert found[2] == pytest.approx(found[0], rel=1e-3, abs=1e-5)
+    assert found[3] == pytest.approx(found[1], rel=1e-3, abs=1e-5)
+    assert found[0][0] > 0.5 and max(found[0][1:]) > 1e-3
+
+
+@pytest.mark.parametrize("method", ["lora", "prefix", "prompt"])
+def test_an_answer_does_not_depend_on_what_is_answered_with_it(base: Path, method: str) -> None:
+    import peft
+    import torch
+
+    options = drafter.DEFAULTS.updated(base=f"hf:{base}", method=method, device="cpu", precision="float32")
+    model = peft.get_peft_model(load_base(base, options), peft_config(options, "causal"))
+    torch.manual_seed(1)
+    for weight in model.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, std=0.5)
+    rng = random.Random(0)
+    prompts = [[rng.randrange(3, 260) for _ in range(size)] for size in (5, 9, 9, 17, 30)]
+    alone = [greedy(model, [prompt], max_new_tokens=8, pad_id=0, stop=[2])[0] for prompt in prompts]
+    assert greedy(model, prompts, max_new_tokens=8, pad_id=0, stop=[2]) == alone
+
+
+def test_greedy_says_what_is_likeliest_whatever_the_base_prefers(base: Path) -> None:
+    import torch
+
+    model = load_base(base, drafter.DEFAULTS.updated(base=f"hf:{base}", device="cpu", precision="float32")).eval()
+    model.generation_config.repetition_penalty = 5.0
+    model.generation_config.no_repeat_ngram_size = 1
+    ids = [5, 6, 7]
+    for _ in range(8):
+        with torch.inference_mode():
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    [said] = greedy(model, [[5, 6, 7]], max_new_tokens=8, pad_id=0, stop=[599])
+    assert said == ids[3:]
+
+
+def test_damaged_bases_are_named(base: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from ragloom.errors import ModelError
+    from ragloom.models.causal_model import load_causal_model
+
+    options = drafter.DEFAULTS.updated(device="cpu")
+    for name in ("model.safetensors", "tokenizer.json"):
+        folder = tmp_path / name.partition(".")[0]
+        shutil.copytree(base, folder)
+        (folder / name).write_bytes((folder / name).read_bytes()[:200])
+        with pytest.raises(UsageError, match="does not load"):
+            load_base(folder, options) if name.startswith("model") else load_tokenizer(folder)
+        with pytest.raises(ModelError, match="cannot load"):
+            load_causal_model(f"hf:{folder}", device="cpu")
+
+
 def _unlike(row: dict[str, Any], number: int) -> dict[str, Any]:
     """The row in a document of its own: texts that two parts share are left out of one."""
     passages = [f"Page {number}: {passage}" for passage in row["passages"]]
@@ -276,11 +362,22 @@ def test_a_whole_run_loads_by_name(base: Path, tmp_path: Path) -> None:
     artifact = finetune("drafter", [data], out, base=f"hf:{base}", device="cpu", precision="float32", **given_)
     assert artifact.manifest.role == "drafter"
     assert artifact.manifest.inputs == "drafter"
-    assert artifact.manifest.max_tokens == 512
+    assert artifact.manifest.max_tokens == drafter.DEFAULTS.max_tokens
     assert artifact.manifest.metrics["drafter"]["n"] + artifact.manifest.metrics["drafter"]["unanswerable"] <= 2
     loaded = load_causal_model(f"drafter:{out}", device="cpu")
     prompts = [prompt_ids(loaded.tokenizer, draft_prompt(row)) for row in _rows(2)]
     assert all(greedy(loaded.model, prompts, max_new_tokens=4, pad_id=0, stop=[2]))
+
+    given_["method"] = "full"  # of the adapter that was there nothing is left, or it would be put on the whole model
+    whole = finetune("drafter", [data], out, base=f"hf:{base}", device="cpu", precision="float32", fresh=True, **given_)
+    assert "model.safetensors" in whole.manifest.files and not (out / "adapter_config.json").exists()
+    assert not hasattr(load_causal_model(f"drafter:{out}", device="cpu").model, "peft_config")
+    (out / "adapter_config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"holds adapter_config\.json, which its manifest\.json does not name"):
+        load_causal_model(f"drafter:{out}", device="cpu")
+    with pytest.raises(UsageError, match="holds a model already"):
+        finetune("drafter", [data], base, base=f"hf:{base}", device="cpu", fresh=True, **given_)
+    assert (base / "model.safetensors").is_file()
 
 
 def test_the_best_checkpoint_is_gone_on_from(base: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ragloom.errors import UsageError
 from ragloom.finetune import finetune
-from ragloom.finetune.data.parts import part_of
+from ragloom.finetune.data.parts import document_of, part_of
 from ragloom.finetune.embedding_measures import compare, judged, measure
 from ragloom.models import load_embedder
 
@@ -137,7 +137,7 @@ def test_negatives_and_parts_of_an_answer_set(base: Path, tmp_path: Path, monkey
     monkeypatch.setenv("RAGLOOM_CACHE", str(tmp_path / "cache"))
     data = write_set(tmp_path / "set")
     artifact = finetune("embedder", [data], tmp_path / "out", base=f"st:{base}", max_steps=2, rank=2, **FAST)
-    documents = {row["text"]: f"set:{row['title']}" for row in _read(data / "passages.jsonl")}
+    documents = {row["text"]: document_of("set", row["title"], row["id"]) for row in _read(data / "passages.jsonl")}
     rows = {part: _read(tmp_path / "out" / "rows" / f"{part}.jsonl") for part in ("train", "dev", "test")}
     for part, found in rows.items():
         for row in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def trained(base: Path, folder: Path, *, role: str = "drafter", tokens: tuple[st
         model.save_pretrained(folder, save_embedding_layers=False)
     if tokens or whole:
         tokenizer.save_pretrained(folder)
-    files = {path.name: file_hash(path) for path in folder.iterdir() if path.suffix in (".json", ".safetensors")}
+    kept = (".json", ".safetensors", ".jinja")
+    files = {path.name: file_hash(path) for path in folder.iterdir() if path.suffix in kept}
     manifest = Manifest(
         role=role, name="tiny", base=base_of(f"gguf:{base}")[1], method="full" if whole else "lora", files=files
     )
@@ -342,3 +344,27 @@ def test_what_cannot_be_served_is_refused(base: Path, tmp_path: Path) -> None:
         load_chat_model(spec)
     with pytest.raises(UsageError, match="exists already"):
         merge_and_export(Artifact(found.folder, found.manifest), base)
+
+
+def test_exported_by_the_command(base: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    spec = trained(base, tmp_path / "drafter")
+    told = cli("finetune", "export", spec, tmp_path / "lora.gguf", "--json").json
+    assert (told["form"], told["dtype"]) == ("lora", "f16")
+    assert told["bytes"] == (tmp_path / "lora.gguf").stat().st_size
+    assert read_header(tmp_path / "lora.gguf")["general.type"] == "adapter"
+    merged = cli("finetune", "export", tmp_path / "drafter", tmp_path / "merged.gguf", "--merged", "f32")
+    assert merged.code == 0 and "merged.gguf" in merged.out
+    assert said_by_transformers(spec) == said_by_llama_cpp(tmp_path / "merged.gguf")
+    trained(base, tmp_path / "whole", whole=True)
+    for arguments, said in (
+        ((spec, tmp_path / "lora.gguf"), "exists already"),
+        ((spec, tmp_path / "nowhere" / "x.gguf"), "there is no folder"),
+        ((spec, tmp_path / "x.gguf", "--merged", "q4"), "use --merged f32, f16, q8_0"),
+        ((tmp_path / "whole", tmp_path / "x.gguf"), "--merged f16"),
+        ((tmp_path, tmp_path / "x.gguf"), "is no artifact"),
+        (("drafter:bundled", tmp_path / "x.gguf"), "ships no drafter"),
+    ):
+        found = cli("finetune", "export", *arguments)
+        assert found.code and said in found.err, found.err
+        assert not (tmp_path / "x.gguf").exists()
+    assert not list(tmp_path.glob(".*.gguf*")), "a draft was left behind"

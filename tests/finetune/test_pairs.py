@@ -20,8 +20,16 @@ from ragloom.finetune.calibration import expected_calibration_error, fit_calibra
 from ragloom.finetune.data.parts import PARTS, Part, part_of
 from ragloom.finetune.data.rows import COLUMNS, write_rows
 from ragloom.finetune.options import TrainOptions, no_tell
-from ragloom.finetune.pair_metrics import auroc, balanced_accuracy, by_set, mean_ndcg, threshold_of
-from ragloom.finetune.pair_rows import read_examples
+from ragloom.finetune.pair_metrics import (
+    LEAST,
+    auroc,
+    balanced_accuracy,
+    by_set,
+    mean_ndcg,
+    set_weights,
+    threshold_of,
+)
+from ragloom.finetune.pair_rows import Examples, read_examples, some
 from ragloom.finetune.recipe import Built, Outcome, recipe_of
 from ragloom.finetune.thresholds import Costs, action_of, fit_thresholds, measure_thresholds
 from ragloom.models.artifacts import MANIFEST, Calibration, Manifest, base_of, file_hash
@@ -406,6 +414,54 @@ def test_the_threshold_has_the_best_balanced_accuracy(rows: list[tuple[float, bo
     best = max(balanced_accuracy(scores >= cut, truth) or 0 for cut in [*scores, 2.0])
     assert balanced_accuracy(scores >= found, truth) == best
     assert auroc(scores, truth) == pytest.approx(roc_auc_score(truth, scores), abs=1e-4)
+
+
+@given(st.lists(st.tuples(SCORES, st.booleans(), st.sampled_from("ab")), min_size=2, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_the_threshold_by_sets_has_the_best_mean_of_their_balanced_accuracies(rows: list[tuple[Any, ...]]) -> None:
+    # Each row as often as makes a set that counts, the second set five times as large.
+    rows = [row for row in rows for _ in range(LEAST * (5 if row[2] == "b" else 1))]
+    scores, truth = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+    sets = [row[2] for row in rows]
+
+    def mean(cut: float) -> float:
+        return by_set(balanced_accuracy, sets, scores >= cut, truth)[1] or 0
+
+    found = threshold_of(scores, truth, weights=set_weights(sets, truth))
+    if mean(found):  # else no set has both classes
+        assert mean(found) == pytest.approx(max(map(mean, [*scores, 2.0])), abs=1e-4)
+
+
+def test_a_handful_of_rows_does_not_decide_a_mean_over_sets() -> None:
+    sets = ["big"] * 40 + ["few"] * 2
+    scores, truth = np.array([*np.linspace(0, 1, 40), 0.9, 0.1]), np.array([0] * 20 + [1] * 20 + [0, 1])
+    found, macro = by_set(auroc, sets, scores, truth)
+    assert found == {"big": 1.0, "few": 0.0} and macro == 1.0
+    assert not set_weights(sets, truth)[-2:].any()
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(5, 100))
+@settings(max_examples=25, deadline=None)
+def test_what_is_looked_at_in_training_is_drawn_from_each_set_alike(sizes: list[int], count: int) -> None:
+    rows = [
+        {"question": f"{name} {at}", "origin": {"set": f"s{name}", "id": str(at)}}
+        for name, size in enumerate(sizes)
+        for at in range(size)
+    ]
+    examples = Examples(rows, [("", "")] * len(rows), np.zeros(len(rows)))
+    chosen = some(examples, count)
+    found = [chosen.sets.count(f"s{name}") for name in range(len(sizes))]
+    assert len({str(row) for row in chosen.rows}) == len(chosen.rows) <= max(count, len(sizes))
+    assert len(chosen.rows) >= min(count, len(rows)) - 1
+    largest = max(found)
+    assert all(own == size or own >= largest - 1 for own, size in zip(found, sizes, strict=True))
+    assert [row["origin"] for row in some(examples, count).rows] == [row["origin"] for row in chosen.rows]
+
+
+def test_two_questions_of_one_wording_are_two() -> None:
+    rows = [{"question": "What then?", "query": name, "origin": {"set": "s"}} for name in ("s:1", "s:2", "s:1")]
+    first, second, third = Examples(rows, [("", "")] * 3, np.zeros(3)).questions
+    assert first == third != second
 
 
 def test_measures_of_each_set() -> None:

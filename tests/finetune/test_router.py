@@ -115,11 +115,12 @@ def test_linear_router_shares_the_vector_of_a_question(linear: Path, base: Path)
     assert list(embedder._queries) == texts
 
 
-def test_head_of_another_embedder_is_refused(linear: Path) -> None:
+@pytest.mark.parametrize("size", [32, 64])
+def test_head_of_another_embedder_is_refused(linear: Path, size: int) -> None:
     from ragloom.testing import HashEmbedding
 
-    with pytest.raises(ArtifactError, match=r"32.*64"):
-        load_router(f"router:{linear}", embedder=HashEmbedding(size=64))
+    with pytest.raises(ArtifactError, match="was trained on vectors of st:"):
+        load_router(f"router:{linear}", embedder=HashEmbedding(size=size))
 
 
 def test_lora_router_equals_transformers_and_peft(lora: Path, base: Path) -> None:

@@ -329,7 +329,7 @@ def test_show_and_list(trained: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch)
     assert (shown.json["role"], shown.json["labels"]) == ("utility", ["useful"])
     assert "accuracy" in cli("finetune", "show", trained).out
     assert cli("finetune", "show", "nowhere").code == 2
-    monkeypatch.setattr("ragloom.finetune.recipes", lambda: iter([recipe_of("utility")]), raising=False)
+    monkeypatch.setattr("ragloom.finetune.recipe.recipes", lambda: iter([recipe_of("utility")]))
     assert cli("finetune", "list", "--json").lines[0]["methods"] == list(tiny_recipe.METHODS)
 
 

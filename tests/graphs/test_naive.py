@@ -112,6 +112,11 @@ def test_abstains(reply: str) -> None:
     assert [document.metadata["source"] for document in result["documents"]] == ["leave.md", "travel.md"]
 
 
+@pytest.mark.parametrize("reply", ["25.", "- 25", "1. 25 days", "1.\n25 days"])
+def test_a_bare_number_is_an_answer_and_no_mark_of_a_list(reply: str) -> None:
+    assert "25" in ask(reply, names=("leave.md",))["answer"]
+
+
 def test_marks_that_the_model_writes_are_taken_off() -> None:
     assert ask("Employees get 25 days of annual leave [7].")["answer"] == GOOD
 

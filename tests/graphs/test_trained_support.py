@@ -197,6 +197,40 @@ def test_a_drafter_that_cannot_answer_abstains(reply: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("The first film was Dr. No. It ran for weeks.", "Dr. No"),
+        ("They bought 7. Panzer vehicles of 1944.", "7. Panzer vehicles"),
+        ("Leave is 25 days a year.", "25."),
+        ("Leave ends approx. 5 days later.", "approx. 5 days"),
+    ],
+)
+def test_a_short_answer_is_shown_whole_whatever_stops_are_in_it(text: str, answer: str) -> None:
+    question = text.replace(answer.rstrip("."), "what") + "?"
+
+    class One(Shelf):
+        def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+            return [NodeWithScore(node=TextNode(id_="a", text=text, metadata={"source": "a", "page": 1}), score=1.0)]
+
+    llm = FakeChatModel(replies=[f"Rationale: {text} [1]\nAnswer: {answer}"])
+    assert naive_rag(One(), llm, prompt="draft").invoke({"question": question})["answer"] == answer
+
+
+def test_what_a_drafter_reads_is_on_one_line_a_passage() -> None:
+    class Messy(Shelf):
+        def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+            texts = {"a": "## Leave\n\nLeave is\t25 days.\n\n| a | b |\n|---|---|\n| 1 | 2 |", "b": LEAVE}
+            metadata = {"source": "a", "page": 1, "headings": "Handbook >\n Leave"}
+            return [NodeWithScore(node=TextNode(id_=n, text=t, metadata=metadata), score=1.0) for n, t in texts.items()]
+
+    llm = FakeChatModel(replies=["Rationale: Leave is 25 days.\nAnswer: 25 days"])
+    result = naive_rag(Messy(), llm, prompt="draft").invoke({"question": "How many\ndays?"})
+    assert "[1] Handbook > Leave: ## Leave Leave is 25 days. | a | b | |---|---| | 1 | 2 |\n" in llm.prompts()[0]
+    assert "Question: How many days?" in llm.prompts()[0]
+    assert result["citations"][0]["quote"] == "Leave is\t25 days."  # as it stands in the document
+
+
 def test_drafts_stream_and_run_asynchronously() -> None:
     reply = "Rationale: Full-time staff get 25 days of annual leave.\nAnswer: 25 days"
     graph = naive_rag(Shelf(), FakeChatModel(replies=[reply]), prompt="draft")

@@ -1,0 +1,214 @@
+"""The drafter beside its untrained base, on documents that it was not trained on: python bench/finetune_drafter.py
+
+Rows are those of the recipe (`finetune/data/drafts.py`), of the test part of the split by document: the gold passage
+among what our retriever finds beside it, or no passage that answers. All models read the same passages, cut to
+`--budget` tokens of prompt, by llama.cpp at temperature 0: the base by the drafter's prompt and by the prompt that
+`ask` has for a short answer, the drafter by its own. An abstention where there is an answer scores 0. What was said is
+kept in bench/cache. With `--drafter none`, or fewer rows than by default, nothing is written to docs/results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import CACHE, SEED, ended_well, has, opened, options, publish, say, table, verdict
+
+SETS = ("squad", "qed", "fairytaleqa")
+BASE, DRAFTER = "bundled:smollm2", "drafter:bundled"
+LIMIT, BUDGET, ANSWER = 200, 512, 96
+WANTED = 0.15
+"""F1 over the untrained base."""
+DRAWN = 12
+"""Questions from which rows are made for each that is wanted: about one in seven is of the test part."""
+QUALITY = {"f1": "F1", "em": "EM", "contains": "contains"}
+Row = dict[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--drafter", default=DRAFTER, help="the artifact; 'none': the base alone")
+    parser.add_argument("--sets", default=",".join(SETS), help=f"answer sets ({','.join(SETS)})")
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"rows of each set ({LIMIT})")
+    parser.add_argument("--budget", type=int, default=BUDGET, help=f"tokens of a prompt ({BUDGET})")
+    parser.add_argument("--easy", action="store_true", help="distractors at random: nothing is indexed")
+
+
+def rows_of(data: Path, name: str, given: Any) -> list[Row]:
+    """Rows of unseen documents, drawn by hash."""
+    from ragloom.evals.answer_sets import share_of
+    from ragloom.finetune.data.drafts import draft_rows
+    from ragloom.finetune.data.parts import part_of
+    from ragloom.finetune.data.sources import load_sources
+
+    def tell(text: str, done: int, total: int | None) -> None:
+        if total and done % max(1, total // 4) == 0:
+            say(f"{name}: {text} {done}/{total}")
+
+    found = draft_rows(
+        load_sources([data / name]),
+        out=CACHE / "mined-drafts",
+        seed=SEED,
+        tell=tell,
+        limit=max(200, DRAWN * given.limit),
+        hard=not given.easy,
+    )
+    unseen = [row for row in found if part_of(row["origin"]["document"]) == "test"]
+    return sorted(unseen, key=lambda row: share_of(row["origin"]["id"], seed=SEED))[: given.limit]
+
+
+def within(row: Row, llm: Any, budget: int) -> Row:
+    """The row without the last distractors that are too much for the budget; the gold passage stays."""
+    from ragloom.finetune.drafting import draft_prompt
+
+    kept = list(range(len(row["passages"])))
+    while len(kept) > 1 and llm.get_num_tokens_from_messages(_messages(draft_prompt(row, kept))) > budget:
+        spare = [place for place in kept if place != row["gold"]]
+        kept.remove(spare[-1])
+    columns = {name: [row[name][place] for place in kept] for name in ("passages", "titles")}
+    return {**row, **columns, "gold": kept.index(row["gold"]) if row["answerable"] else -1}
+
+
+def answers(llm: Any, name: str, prompts: Sequence[list[dict[str, str]]]) -> list[dict[str, Any]]:
+    """{text, tokens, seconds} of each prompt; `seconds` from the first token to the last."""
+    path = CACHE / f"drafts-{hashlib.sha256(name.encode()).hexdigest()[:12]}.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = {line["prompt"]: line for line in map(json.loads, lines)}
+    keys = [hashlib.sha256(json.dumps(prompt).encode()).hexdigest() for prompt in prompts]
+    with path.open("a", encoding="utf-8") as stream:
+        for number, (key, prompt) in enumerate(zip(keys, prompts, strict=True)):
+            if number % 50 == 0:
+                say(f"{name}: {number} of {len(prompts)}")
+            if key not in known:
+                known[key] = {"prompt": key, **said(llm, prompt)}
+                stream.write(json.dumps(known[key], ensure_ascii=False) + "\n")
+                stream.flush()
+    return [known[key] for key in keys]
+
+
+def said(llm: Any, prompt: list[dict[str, str]]) -> dict[str, Any]:
+    """One answer, streamed."""
+    texts, tokens, first, last = [], 0, None, None
+    for chunk in llm.stream(_messages(prompt)):
+        if chunk.text:
+            last = time.perf_counter()
+            first = first or last
+            texts.append(str(chunk.text))
+        tokens = (chunk.usage_metadata or {}).get("output_tokens", 0) or tokens
+    return {"text": "".join(texts), "tokens": tokens, "seconds": last - first if first and last else 0.0}
+
+
+def scores_of(rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores of the recipe; what `ask` takes for a refusal counts as an abstention, however it is put."""
+    from ragloom.finetune.drafting import score_drafts
+    from ragloom.graphs.common.reading import _ABSTAINS
+    from ragloom.models.drafts import ABSTENTION, parse_draft
+
+    texts = [ABSTENTION if _ABSTAINS.search(parse_draft(each["text"]).answer) else each["text"] for each in found]
+    return score_drafts(rows, texts)
+
+
+def summary(rows: Sequence[Row], scores: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means with what each is over."""
+    told: dict[str, Any] = {"answerable": sum(bool(row["answerable"]) for row in rows)}
+    told["unanswerable"] = len(rows) - told["answerable"]
+    for name in QUALITY:
+        told[name] = _mean([score[name] for score in scores if name in score])
+    for name, wanted in (("answered", True), ("abstained", False)):
+        right = [s["right_abstention"] for s, row in zip(scores, rows, strict=True) if row["answerable"] == wanted]
+        told[name] = _mean(right)
+    timed = [each for each in found if each["seconds"] > 0 and each["tokens"] > 1]
+    seconds = sum(each["seconds"] for each in timed)
+    told["tokens_per_second"] = sum(each["tokens"] - 1 for each in timed) / seconds if seconds else None
+    return told
+
+
+def main() -> None:
+    """Means of each model over all rows and by set, and the drafter's gain with paired 95 % intervals."""
+    given = options(__doc__, add_options)
+    trained = None if given.drafter == "none" else opened(given.drafter, "drafter")
+    names = [name for name in given.sets.split(",") if has(given.data, name)]
+    if not names:
+        return
+    from ragloom.evals.statistics import paired_difference
+    from ragloom.finetune.drafting import draft_prompt, reader_prompt
+    from ragloom.models import load_chat_model
+
+    base = load_chat_model(BASE, max_tokens=ANSWER)
+    rows = [within(row, base, given.budget) for name in names for row in rows_of(given.data, name, given)]
+    drafting = [draft_prompt(row) for row in rows]
+    found = {
+        "base, drafter's prompt": answers(base, f"{BASE} draft", drafting),
+        "base, short prompt": answers(base, f"{BASE} short", [reader_prompt(row) for row in rows]),
+    }
+    if trained:
+        llm = load_chat_model(given.drafter, max_tokens=ANSWER)
+        found = {"drafter": answers(llm, trained.fingerprint, drafting), **found}
+    scores = {who: scores_of(rows, each) for who, each in found.items()}
+    means = {who: summary(rows, scores[who], each) for who, each in found.items()}
+    sets = {}
+    for name in names:
+        at = [i for i, row in enumerate(rows) if row["origin"]["set"] == name]
+        pick = lambda values: [values[i] for i in at]  # noqa: B023, E731  # used at once
+        sets[name] = {who: summary(pick(rows), pick(scores[who]), pick(each)) for who, each in found.items()}
+    gains = {}
+    for who in found if trained else ():
+        for metric in (*QUALITY, "right_abstention"):
+            if who != "drafter":
+                left, right = (
+                    {str(i): score.get(metric) for i, score in enumerate(scores[each])} for each in ("drafter", who)
+                )
+                gains[f"{metric} over {who}"] = paired_difference(left, right, seed=SEED)
+    report(given, means, sets, gains)
+
+
+def report(given: Any, means: dict[str, Any], sets: dict[str, Any], gains: dict[str, Any]) -> None:
+    columns = (*QUALITY, "answered", "abstained", "tokens_per_second")
+    head = ("answerable", "unanswerable", *QUALITY.values(), "answered rightly", "abstained rightly", "tokens/s")
+
+    def cells(told: dict[str, Any]) -> list[Any]:
+        shown = [
+            None if told[name] is None else f"{told[name]:.{0 if name == columns[-1] else 3}f}" for name in columns
+        ]
+        return [told["answerable"], told["unanswerable"], *("" if each is None else each for each in shown)]
+
+    parts = [
+        f"{given.limit} rows of each set at most, prompts of at most {given.budget} tokens. F1, EM and containment are "
+        "over the answerable rows.",
+        table(("model", *head), [(who, *cells(told)) for who, told in means.items()]),
+        "## By set\n\n"
+        + table(
+            ("set", "model", *head), [(name, who, *cells(t)) for name, each in sets.items() for who, t in each.items()]
+        ),
+    ]
+    targets = []
+    if gains:
+        lines = [(name, g["n"], f"{g['mean']:+.3f} [{g['low']:+.3f}, {g['high']:+.3f}]") for name, g in gains.items()]
+        parts.append("## The drafter's gain\n\n" + table(("measure", "rows", "difference (95 %, paired)"), lines))
+        least = min(gain["mean"] for name, gain in gains.items() if name.startswith("f1 "))
+        targets = [verdict("drafter: F1 over the better prompt of the untrained base", least, WANTED)]
+    if not gains or given.limit < LIMIT or given.easy:
+        print("\n\n".join(parts))
+        say("a part only: nothing is written to docs/results")
+        return
+    data = {"models": means, "sets": sets, "gains": gains}
+    publish("finetune_drafter", "The drafter on documents it was not trained on", parts, data, targets)
+
+
+def _messages(prompt: list[dict[str, str]]) -> list[Any]:
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    kinds = {"system": SystemMessage, "user": HumanMessage}
+    return [kinds[each["role"]](each["content"]) for each in prompt]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+if __name__ == "__main__":
+    ended_well(main)
