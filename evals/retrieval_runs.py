@@ -110,7 +110,7 @@ class RunFile:
                     "query_id": key,
                     "query": retrieval_set.queries[key],
                     **values,
-                    "ms": round(result.ms[key], 3),
+                    "ms": result.ms[key],
                     "gold": retrieval_set.qrels[key],
                     "ranking": list(result.runs[key].items()),
                     "index_seconds": round(result.index_seconds, 3),
