@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from ..recipe import Built
 from .dedup import PartFilter
 from .parts import PARTS, Part, part_of
 from .rows import COLUMNS, TrainingRow, validate, write_rows
+from .sources import Sources, load_sources
 
-__all__ = ("reusable", "write_parts")
+__all__ = ("build_parts", "reusable", "write_parts")
 
 STATE = "rows.json"
 CLASSED: frozenset[TrainedRole] = frozenset({"evaluator", "reranker", "support", "utility", "retrieve", "router"})
@@ -37,11 +38,35 @@ CLASSED: frozenset[TrainedRole] = frozenset({"evaluator", "reranker", "support",
 TOLD_EVERY = 500
 
 
-def reusable(role: TrainedRole, out: Path, *, key: str) -> Built | None:
-    """What an earlier run with this key wrote to OUT/rows; None where there is none, or a file was changed since.
+def build_parts(
+    role: TrainedRole,
+    data: Sequence[Path],
+    out: Path,
+    options: TrainOptions,
+    tell: Tell,
+    make: Callable[[Sources], Iterable[TrainingRow]],
+    *settings: object,
+) -> Built:
+    """Reads the data, makes rows of it with `make`, and writes them as `write_parts` does.
 
-    A recipe asks before it builds rows; `write_parts` asks as well.
+    `settings` are those that `make` depends on beside `limit`, `per_set` and `seed`. Where equal data and settings were
+    built before, what `make` gives is not read: it should be a generator, which does nothing until then.
     """
+    sources = load_sources(data, tell=tell)
+    return write_parts(
+        role,
+        make(sources),
+        out,
+        sources=sources.data_sources(),
+        options=options,
+        tell=tell,
+        problems=sources.problems,
+        key=sources.key(role, options.limit, options.per_set, options.seed, *settings),
+    )
+
+
+def reusable(role: TrainedRole, out: Path, *, key: str) -> Built | None:
+    """What an earlier run with this key wrote to OUT/rows; None where there is none, or a file was changed since."""
     folder = out / "rows"
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))

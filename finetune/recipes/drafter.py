@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from ...models.artifacts import base_of
 from ...models.drafts import DRAFTER_PROMPT
 from ...models.specs import TrainedRole
 from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..options import Method, Tell, TrainOptions
 from ..recipe import Built, Outcome
 
@@ -73,20 +74,15 @@ DEFAULTS = DrafterOptions(
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Drafts of all question sets, of traces that were found good, and of files of rows."""
-    from ..data.build import reusable, write_parts
+    from ..data.build import build_parts
     from ..data.drafts import draft_rows
-    from ..data.sources import load_sources
 
     given = _given(options)
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, given.limit, given.per_set, given.seed, given.prompt_tokens)
-    found = reusable(ROLE, out, key=key)
-    if found is not None:
-        return found
-    rows = draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=given.per_set, tokens=given.prompt_tokens)
-    return write_parts(
-        ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=given.per_set, tokens=given.prompt_tokens)
+
+    return build_parts(ROLE, data, out, given, tell, rows, given.prompt_tokens)
 
 
 def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:

@@ -46,29 +46,24 @@ DEV_QUERIES, DEV_PASSAGES = 300, 3000
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Questions with their passages and hard negatives of the same part; and the whole corpus, for the measuring."""
-    from ..data.build import reusable, write_parts
+    from ..data.build import build_parts
     from ..data.pairs import embedding_rows
-    from ..data.sources import load_sources
 
     given = _given(options)
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, given.negatives, given.limit, given.per_set, given.seed, given.base)
-    found = reusable(ROLE, out, key=key)
-    if found is not None:
-        return found
-    _write_passages(sources, out, given, tell)
-    rows = embedding_rows(
-        sources,
-        out=out,
-        negatives=given.negatives,
-        limit=given.per_set,
-        seed=given.seed,
-        embedder=given.base,
-        tell=tell,
-    )
-    return write_parts(
-        ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        _write_passages(sources, out, given, tell)
+        yield from embedding_rows(
+            sources,
+            out=out,
+            negatives=given.negatives,
+            limit=given.per_set,
+            seed=given.seed,
+            embedder=given.base,
+            tell=tell,
+        )
+
+    return build_parts(ROLE, data, out, given, tell, rows, given.negatives, given.base)
 
 
 def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:

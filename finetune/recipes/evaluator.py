@@ -7,15 +7,16 @@ for good ones, is calibrated, and brings the two thresholds that the actions of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...models.pair_text import passage_text
 from ...models.specs import TrainedRole
-from ..data.build import reusable, write_parts
+from ..data.build import build_parts
 from ..data.relevance import relevance_rows
-from ..data.sources import load_sources
+from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..options import Method, Tell, TrainOptions
 from ..pair_metrics import auroc, by_set
 from ..pair_rows import Examples, PairTask
@@ -35,22 +36,11 @@ DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=2
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Gold passages, hard negatives of our retriever, random ones, and questions without an answer."""
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
-    kept = reusable(ROLE, out, key=key)
-    if kept:
-        return kept
-    rows = relevance_rows(sources, out=out, role="evaluator", limit=options.per_set, seed=options.seed, tell=tell)
-    return write_parts(
-        ROLE,
-        rows,
-        out,
-        sources=sources.data_sources(),
-        options=options,
-        tell=tell,
-        problems=sources.problems,
-        key=key,
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return relevance_rows(sources, out=out, role="evaluator", limit=options.per_set, seed=options.seed, tell=tell)
+
+    return build_parts(ROLE, data, out, options, tell, rows)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:

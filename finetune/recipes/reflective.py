@@ -10,7 +10,7 @@ The generator of Asai et al., 2023, "Self-RAG", https://arxiv.org/abs/2310.11511
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ...errors import UsageError
 from ...models.reflections import REFLECTIVE_PROMPT
 from ...models.specs import TrainedRole
 from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..options import Method, Tell, TrainOptions
 from ..recipe import Built, Outcome
 
@@ -69,23 +70,17 @@ DEFAULTS = ReflectiveOptions(
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Segments of the answers of all question sets, judged by the critics; and files of rows."""
-    from ..data.build import reusable, write_parts
+    from ..data.build import build_parts
     from ..data.reflections import critics_of, reflective_rows
-    from ..data.sources import load_sources
 
     given = _given(options)
-    sources = load_sources(data, tell=tell)
     critics = critics_of(given.critics, device=given.device)
-    key = sources.key(
-        ROLE, given.limit, given.per_set, given.seed, getattr(critics, "fingerprint", type(critics).__name__)
-    )
-    found = reusable(ROLE, out, key=key)
-    if found is not None:
-        return found
-    rows = reflective_rows(sources, critics, out=out, seed=given.seed, tell=tell, limit=given.per_set)
-    return write_parts(
-        ROLE, rows, out, sources=sources.data_sources(), options=given, tell=tell, problems=sources.problems, key=key
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return reflective_rows(sources, critics, out=out, seed=given.seed, tell=tell, limit=given.per_set)
+
+    told = getattr(critics, "fingerprint", type(critics).__name__)
+    return build_parts(ROLE, data, out, given, tell, rows, told)
 
 
 def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:

@@ -6,13 +6,14 @@ the second one is empty.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...models.specs import TrainedRole
-from ..data.build import reusable, write_parts
-from ..data.sources import load_sources
+from ..data.build import build_parts
+from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..data.utility import retrieval_need_rows
 from ..options import Method, Tell, TrainOptions
 from ..pair_metrics import auroc, balanced_accuracy, by_set, threshold_of
@@ -31,21 +32,11 @@ DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=9
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Questions about documents, and others that need none."""
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
-    kept = reusable(ROLE, out, key=key)
-    if kept:
-        return kept
-    return write_parts(
-        ROLE,
-        retrieval_need_rows(sources, limit=options.per_set, seed=options.seed, tell=tell),
-        out,
-        sources=sources.data_sources(),
-        options=options,
-        tell=tell,
-        problems=sources.problems,
-        key=key,
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return retrieval_need_rows(sources, limit=options.per_set, seed=options.seed, tell=tell)
+
+    return build_parts(ROLE, data, out, options, tell, rows)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:

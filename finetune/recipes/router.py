@@ -25,6 +25,7 @@ from ...models.router import HEAD, IN_SCOPE, LinearHead, query_vectors
 from ...models.specs import TrainedRole
 from ..data.parts import Part
 from ..data.rows import TrainingRow, read_rows, write_rows
+from ..data.sources import Sources
 from ..linear_baseline import figures, fit_logistic, fit_scale, fit_threshold, majority, tfidf_svm
 from ..options import Method, Tell, TrainOptions
 from ..recipe import Built, Outcome
@@ -54,33 +55,17 @@ _RIGHT = 0.5
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Labelled texts, and questions of evaluation runs with silver labels."""
-    from ..data.build import reusable, write_parts
+    from ..data.build import build_parts
     from ..data.routes import route_rows
-    from ..data.sources import load_sources
 
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
-    found = reusable(ROLE, out, key=key)
-    if found is not None:
-        return found
-
-    def rows() -> Iterator[TrainingRow]:
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
         for source in sources.of("traces"):
             runs = _by_strategy(row.fields for row in scan_jsonl(source.path, []))
             if runs:  # `ragloom ask --json` names no strategies to compare
                 yield from silver_labels(runs, licence=source.licence)
         yield from route_rows(sources, limit=options.per_set, seed=options.seed, tell=tell)
 
-    return write_parts(
-        ROLE,
-        rows(),
-        out,
-        sources=sources.data_sources(),
-        options=options,
-        tell=tell,
-        problems=sources.problems,
-        key=key,
-    )
+    return build_parts(ROLE, data, out, options, tell, rows)
 
 
 def silver_labels(

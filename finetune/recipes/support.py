@@ -6,7 +6,7 @@ answers are checked. The claim stands after its question where there is one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from ...models.pair_text import claim_text, passage_text
 from ...models.specs import TrainedRole
-from ..data.build import reusable, write_parts
+from ..data.build import build_parts
 from ..data.claims import support_rows
-from ..data.sources import load_sources
+from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..options import Method, Tell, TrainOptions
 from ..pair_metrics import auroc, balanced_accuracy, by_set, macro_f1, set_weights, threshold_of
 from ..pair_rows import Examples, PairTask
@@ -36,22 +37,11 @@ FULLY = LABELS.index("fully")
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Labelled claims, and claims made of answered questions: right, with another answer, against another passage."""
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
-    kept = reusable(ROLE, out, key=key)
-    if kept:
-        return kept
-    rows = support_rows(sources, out=out, limit=options.per_set, seed=options.seed, tell=tell)
-    return write_parts(
-        ROLE,
-        rows,
-        out,
-        sources=sources.data_sources(),
-        options=options,
-        tell=tell,
-        problems=sources.problems,
-        key=key,
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return support_rows(sources, out=out, limit=options.per_set, seed=options.seed, tell=tell)
+
+    return build_parts(ROLE, data, out, options, tell, rows)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:

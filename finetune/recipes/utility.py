@@ -6,15 +6,16 @@ be unsupported, and the other way round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...models.specs import TrainedRole
-from ..data.build import reusable, write_parts
-from ..data.sources import load_sources
+from ..data.build import build_parts
+from ..data.rows import TrainingRow
+from ..data.sources import Sources
 from ..data.utility import utility_rows
 from ..options import Method, Tell, TrainOptions
 from ..pair_metrics import by_set, macro_f1, rank_correlation
@@ -35,21 +36,11 @@ VALUES = np.array([float(label) for label in LABELS])
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Answers of every usefulness, made of answered questions, and rated ones from traces."""
-    sources = load_sources(data, tell=tell)
-    key = sources.key(ROLE, options.limit, options.per_set, options.seed)
-    kept = reusable(ROLE, out, key=key)
-    if kept:
-        return kept
-    return write_parts(
-        ROLE,
-        utility_rows(sources, limit=options.per_set, seed=options.seed, tell=tell),
-        out,
-        sources=sources.data_sources(),
-        options=options,
-        tell=tell,
-        problems=sources.problems,
-        key=key,
-    )
+
+    def rows(sources: Sources) -> Iterator[TrainingRow]:
+        return utility_rows(sources, limit=options.per_set, seed=options.seed, tell=tell)
+
+    return build_parts(ROLE, data, out, options, tell, rows)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
