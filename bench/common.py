@@ -94,8 +94,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 def judged(data: Path, name: str) -> Any:
     """A retrieval set in any of the layouts of the data folder; of SciFact the half that the caller may look at."""
-    from ragloom.evals.answer_sets import load_answer_set
-    from ragloom.evals.datasets import RetrievalSet, load_retrieval_set
+    from ragloom.evals.answer_sets import load_judged_set
+    from ragloom.evals.datasets import RetrievalSet
 
     folder, _, split = name.partition(":")
     if pairs := next((data / folder).glob("pairs.jsonl*"), None):  # find the other question of the pair
@@ -105,9 +105,7 @@ def judged(data: Path, name: str) -> Any:
         queries = {row["id"]: row["a"] for row in same}
         qrels = {row["id"]: {ids[row["b"]]: 1} for row in same}
         return RetrievalSet(folder, {key: ("", text) for text, key in ids.items()}, queries, qrels)
-    if next((data / folder).glob("corpus.jsonl*"), None):
-        return load_retrieval_set(data / folder, split=split or None)
-    return load_answer_set(data / folder).retrieval_set()
+    return load_judged_set(data / folder, split=split or None)
 
 
 def machine() -> dict[str, Any]:

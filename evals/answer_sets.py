@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import UsageError
-from .datasets import Documents, RetrievalSet, load_documents
+from .datasets import Documents, RetrievalSet, load_documents, load_retrieval_set
 from .jsonl import Problem, find_jsonl, scan_jsonl
 
-__all__ = ("AnswerSet", "Question", "load_answer_set", "share_of")
+__all__ = ("AnswerSet", "Question", "load_answer_set", "load_judged_set", "share_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,26 @@ def load_answer_set(folder: Path) -> AnswerSet:
         raise UsageError(f"{str(questions_file)!r} has no usable question", hint=first)
     name = folder.resolve().name if folder.is_dir() else questions_file.name.split(".")[0]
     return AnswerSet(name, documents, tuple(questions.values()), tuple(problems))
+
+
+def load_judged_set(folder: Path, *, split: str | None = None) -> RetrievalSet:
+    """Judged queries of either layout: corpus, queries and qrels, or an answer set whose questions name their passages.
+
+    `split` as in `load_retrieval_set`; an answer set has none. Raises `UsageError` where a file is missing or no query
+    has a gold passage in the corpus.
+    """
+    if not folder.is_dir() or find_jsonl(folder, "corpus", "queries") or not find_jsonl(folder, "questions"):
+        return load_retrieval_set(folder, split=split)
+    if split is not None:
+        raise UsageError(f"{str(folder)!r} is an answer set, without split {split!r}", hint="leave --split out")
+    answers = load_answer_set(folder)
+    if not answers.documents:
+        hint = "add passages.jsonl or documents.jsonl, as ragloom eval make-questions does"
+        raise UsageError(f"{str(folder)!r} has questions, but no passages to search", hint=hint)
+    found = answers.retrieval_set()
+    if not found.queries:
+        raise UsageError(f"no question of {str(folder)!r} names its passage", hint="give passage_ids (or doc_ids)")
+    return found
 
 
 def _questions(path: Path, documents: Documents, problems: list[Problem]) -> dict[str, Question]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evals.answer_sets import share_of
-from ..evals.datasets import RetrievalSet, load_retrieval_set
+from ..evals.answer_sets import load_judged_set, share_of
+from ..evals.datasets import RetrievalSet
 from ..evals.retrieval import DEPTH, score_runs
 from ..evals.statistics import paired_difference
 
@@ -52,7 +52,7 @@ def general_change(before: Encode, after: Encode, *, retrieval: str | Path | Non
     cosine = np.sum(_unit(before(sentences)) * _unit(after(sentences)), axis=1)
     result: dict[str, Any] = {"cosine": round(float(cosine.mean()), 4), "n": len(sentences)}
     if retrieval is not None:
-        result["ndcg@10"] = _retrieval_change(before, after, load_retrieval_set(Path(retrieval)))
+        result["ndcg@10"] = _retrieval_change(before, after, load_judged_set(Path(retrieval)))
     return result
 
 

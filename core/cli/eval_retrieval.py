@@ -34,7 +34,10 @@ Versus = tuple["RetrievalResult", "dict[str, Difference]"]
 
 
 def retrieval(
-    sets: Annotated[list[Path], typer.Argument(help="Folders with corpus, queries and qrels (ours or BEIR's layout).")],
+    sets: Annotated[
+        list[Path],
+        typer.Argument(help="Folders with corpus, queries, qrels (ours or BEIR's), or with questions, passages."),
+    ],
     mode: Annotated[list[str] | None, typer.Option(help="bm25, dense, hybrid, default (repeatable; all).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most this many queries of each set.")] = None,
     split: Annotated[str | None, typer.Option(help="Only queries of this split.")] = None,
@@ -97,13 +100,13 @@ def _modes(given: list[str] | None, against: str | None) -> list[Mode]:
 
 def _load(folders: Sequence[Path], split: str | None, limit: int | None) -> tuple[list[RetrievalSet], list[str]]:
     """The sets that can be read. Why another cannot is told now, before the others run, and again at the end."""
-    from ..evals.datasets import load_retrieval_set
+    from ..evals.answer_sets import load_judged_set
 
     loaded: list[RetrievalSet] = []
     failed: list[str] = []
     for folder in folders:
         try:
-            found = load_retrieval_set(folder, split=split)
+            found = load_judged_set(folder, split=split)
         except UsageError as error:
             if len(folders) == 1:
                 raise

@@ -224,6 +224,42 @@ def test_two_sets_of_one_name_cannot_share_a_file(cli: Cli) -> None:
     assert "two sets are called 'words'" in result.err
 
 
+# -- answer sets ------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_set_is_a_retrieval_set_too(cli: Cli) -> None:
+    folder = make_answers()
+    row = cli("eval", "retrieval", folder, "--mode", "bm25", "--json").json
+    assert (row["set"], row["n"], row["recall@100"]) == ("answers", 2, 1.0)
+
+
+def make_answers(**fields: Any) -> Path:
+    """Two questions that can be answered and one that cannot, over passages about a word each."""
+    folder = Path("answers")
+    folder.mkdir()
+    passages = [{"id": word, "title": "", "text": f"All about the {word}."} for word in WORDS]
+    asked: list[dict[str, Any]] = [
+        {"id": word, "question": f"What about the {word}?", "answers": ["all"], "passage_ids": [word], **fields}
+        for word in WORDS[:2]
+    ]
+    asked.append({"id": "no", "question": "Who?", "answers": [], "answerable": False, "passage_ids": ["rose"]})
+    for stem, rows in (("passages", passages), ("questions", asked)):
+        (folder / f"{stem}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_an_answer_set_that_has_nothing_to_judge_by(cli: Cli) -> None:
+    folder = make_answers(passage_ids=[])
+    asked = cli("eval", "retrieval", folder, "--json")
+    assert "no question of 'answers' names its passage" in asked.json["error"]["message"]
+    split = cli("eval", "retrieval", folder, "--split", "test", "--json")
+    assert "'answers' is an answer set, without split 'test'" in split.json["error"]["message"]
+    (folder / "passages.jsonl").unlink()
+    bare = cli("eval", "retrieval", folder, "--json")
+    assert (asked.code, split.code, bare.code) == (2, 2, 2)
+    assert "no passages to search" in bare.json["error"]["message"]
+
+
 # -- bad input --------------------------------------------------------------------------------------------------------
 
 
