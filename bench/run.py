@@ -33,6 +33,8 @@ RUNS = {
     "finetune_embedder": ["finetune_embedder.py"],  # trains
     "finetune_drafter": ["finetune_drafter.py"],
     "finetune_router": ["finetune_router.py"],  # trains
+    "finetune_reflective": ["finetune_reflective.py"],  # trains
+    "finetune_resume": ["finetune_resume.py"],  # trains
     "draft_equality": ["draft_equality.py", "drafter:bundled"],
 }
 
