@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ...evals.answer_sets import share_of
 from ..options import Tell, no_tell
+from .made_queries import made_queries
 from .mining import MARGIN, Mined, Piece, Pieces, gold_pieces, hard_negatives, mine
 from .parts import PARTS, Part
 from .question_sets import QuestionSet, read_questions
@@ -40,6 +41,8 @@ UNTITLED = 0.25
 always would match titles, as the paper's did."""
 LIST = 20
 """Passages of a list that a reranker is measured on, at most."""
+MADE_GOLD = 2
+"""Relevant passages of a made query: a title may have fifty."""
 
 
 def relevance_rows(
@@ -54,6 +57,7 @@ def relevance_rows(
     parts: Collection[Part] = PARTS,
     untrained: bool = False,
     limit: int | None = None,
+    made: float = 0.0,
     seed: int = 0,
     embedder: str | Embedder | None = None,
     tell: Tell = no_tell,
@@ -63,8 +67,10 @@ def relevance_rows(
     For each question: a row for each gold passage (its chunk that holds the answer), `negatives` mined ones and
     `random_negatives` of other documents. `unanswerable` (evaluator): an unanswerable question with the paragraph that
     it was written for is a negative. `limit`: questions a set, of these `parts`. `margin`: see `hard_negatives`.
-    `untrained`: rows to measure on only, with negatives of any document. `made` is gold, hard, random or unanswerable.
-    Rows of the reranker have the score of the `first_stage`, None where it did not find the passage.
+    `untrained`: rows to measure on only, with negatives of any document. `made`: so many queries made of the passages
+    (`made_queries`) for each question of the train part. The column `made` is gold, hard, random or unanswerable, of
+    made queries their kind. Rows of the reranker have the score of the `first_stage`, None where it did not find the
+    passage.
     """
     unanswerable = unanswerable and role == "evaluator"
     for source in [*sources.of("questions"), *sources.of("retrieval")]:
@@ -83,6 +89,8 @@ def relevance_rows(
             else:
                 rows = _chosen(mined, questions, pieces, pools, negatives, random_negatives, margin, among, seed)
             yield from _as_rows(mined, questions, rows, role)
+        trained = sum(item.part == "train" for item in asked)
+        yield from _made_rows(questions, round(made * trained), negatives, out, seed, embedder, tell)
     yield from trace_rows(role, sources)
     yield from sources.rows(role)
 
@@ -152,6 +160,39 @@ def _as_rows(
         if not label and not questions.judged and questions.part(piece.passage) != asked.part:
             row["distractor"] = True
         yield {**row, "first_stage": scores.get(piece.id)} if role == "reranker" else row
+
+
+def _made_rows(
+    questions: QuestionSet,
+    count: int,
+    negatives: int,
+    out: Path,
+    seed: int,
+    embedder: str | Embedder | None,
+    tell: Tell,
+) -> Iterator[TrainingRow]:
+    """Rows of queries that were made of the passages: one of the relevant passages, and mined negatives."""
+    made = made_queries(questions, count, seed=seed)
+    if not made:
+        return
+    pieces, found = mine(questions, [one.asked for one in made], out=out, embedder=embedder, tell=tell)
+    for one, mined in zip(made, found, strict=True):
+        gold = gold_pieces(mined.asked, pieces, mined.ranking)
+        gold = [piece for piece in gold if not one.sentence or one.sentence in piece.text][:MADE_GOLD]
+        hard = hard_negatives(mined, questions, gold, count=negatives * len(gold), seed=seed) if gold else []
+        hard = [piece for piece in hard if not one.sentence or one.sentence not in piece.text]  # boilerplate
+        chosen = [*((piece, 1.0) for piece in gold), *((piece, 0.0) for piece in hard)]
+        for number, (piece, label) in enumerate(chosen if hard else ()):
+            yield {
+                "question": one.asked.question,
+                "passage": " ".join(piece.text.replace(one.sentence, " ").split()) if one.sentence else piece.text,
+                "title": "" if one.kind == "title" else piece.title,
+                "label": label,
+                "made": one.kind,
+                "query": f"{questions.name}:{one.asked.id}",
+                "origin": questions.origin(f"{one.asked.id}.{number}", one.asked.document),
+                "first_stage": None,
+            }
 
 
 def _pools(questions: QuestionSet, pieces: Pieces) -> dict[str, list[Piece]]:

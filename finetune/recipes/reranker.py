@@ -4,6 +4,7 @@ Nogueira and Cho, 2019, "Passage Re-ranking with BERT", https://arxiv.org/abs/19
 few domains ranks others worse than the first stage did; so the first stage's score has a part in the order, as large as
 the dev part says, and all of it where the model is of no use.
 
+    made=0.5          so many queries made of the corpora (titles, sentences, keywords) beside each question
     --loss lambda     whole lists of a question instead of single pairs; also listnet
     --teacher SPEC    the margins of a better cross-encoder are learned (MarginMSE)
 """
@@ -11,6 +12,7 @@ the dev part says, and all of it where the model is of no use.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,16 +41,33 @@ METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bott
 LOSSES = ("pointwise", "lambda", "listnet")
 MODEL, FIRST = {"weight_model": 1.0, "weight_first": 0.0}, {"weight_model": 0.0, "weight_first": 1.0}
 
-DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankerOptions(TrainOptions):
+    """What a reranker may be told besides."""
+
+    made: float = 0.5
+    """Queries made of the passages themselves for each question that is trained on; 0 for questions alone."""
+
+    def __post_init__(self) -> None:
+        TrainOptions.__post_init__(self)
+        if not 0 <= self.made <= 10:
+            raise UsageError(f"made is {self.made!r}", hint="use a number from 0 to 10")
+
+
+DEFAULTS = RerankerOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
 
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
-    """Gold passages, and what our retriever found beside them, with its scores."""
+    """Gold passages, and what our retriever found beside them, with its scores; and queries made of the passages."""
+    made = options.made if isinstance(options, RerankerOptions) else DEFAULTS.made
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
-        return relevance_rows(sources, out=out, role="reranker", limit=options.per_set, seed=options.seed, tell=tell)
+        return relevance_rows(
+            sources, out=out, role="reranker", limit=options.per_set, made=made, seed=options.seed, tell=tell
+        )
 
-    return build_parts(ROLE, data, out, options, tell, rows)
+    return build_parts(ROLE, data, out, options, tell, rows, made)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:

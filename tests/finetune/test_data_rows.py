@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ragloom.evals.text_metrics import normalize
 from ragloom.finetune.data.claims import select_evidence, support_rows
+from ragloom.finetune.data.made_queries import KINDS, made_queries
 from ragloom.finetune.data.mining import gold_pieces, hard_negatives, mine
 from ragloom.finetune.data.pairs import embedding_rows
 from ragloom.finetune.data.parts import PARTS, document_of, part_of
@@ -221,6 +222,35 @@ def test_a_reranker_is_measured_on_the_lists_that_were_found(sources: Sources, o
             assert len(set(best) - {row["passage"] for row in own}) <= 2  # but for near duplicates of the gold
     train = [row for row in rows if part_of(row["origin"]["document"]) == "train"]
     assert {type(row["first_stage"]) for row in train} <= {float, type(None)} and "random" in {r["made"] for r in train}
+
+
+def test_made_queries_are_of_train_passages_and_teach_no_copying(sources: Sources, own_folder: Path) -> None:
+    rows = list(relevance_rows(sources, out=own_folder / "out", role="reranker", embedder=EMBEDDER, made=0.5))
+    assert not [validate("reranker", row) for row in rows if validate("reranker", row)]
+    held = passages_of(sources)
+    made = [row for row in rows if row["made"] in KINDS]
+    assert {row["made"] for row in made} == {*KINDS}
+    assert {part_of(row["origin"]["document"]) for row in made} == {"train"}
+    for query in {row["query"] for row in made}:
+        own = [row for row in made if row["query"] == query]
+        assert {row["label"] for row in own} == {0.0, 1.0} and len({row["made"] for row in own}) == 1
+        for row in own:
+            kind, right = row["made"], bool(row["label"])
+            if kind == "title":
+                assert row["title"] == "" and (row["question"] == sources_title(sources, row, held)) == right
+            elif kind == "sentence":
+                assert row["question"] not in row["passage"] and (row["passage"] in held) != right
+            elif right:
+                assert all(word in row["passage"].lower() for word in row["question"].split())
+    found = read_questions(sources.found[0], [])
+    assert made_queries(found, 9) == made_queries(found, 9) and len(made_queries(found, 9)) == 9
+    assert made_queries(found, 9) != made_queries(found, 9, seed=1)
+    assert {one.kind for one in made_queries(found, 3)} == {*KINDS}
+
+
+def sources_title(sources: Sources, row: dict[str, Any], held: dict[str, tuple[str, str]]) -> str:
+    """The title of the document that a row's passage is of."""
+    return read_questions(sources.found[0], []).documents[held[row["passage"]][0]][0]
 
 
 def test_negatives_to_measure_on_may_stand_above_the_gold(own_folder: Path) -> None:
