@@ -172,7 +172,18 @@ def shown_name(word: str) -> str:
 def _told(options: TrainOptions) -> dict[str, Any]:
     names = (
         *("epochs", "max_steps", "max_minutes", "batch_size", "accumulate", "learning_rate", "schedule", "warmup"),
-        *("loss", "teacher", "rank", "patience", "evaluations", "limit", "precision", "gradient_checkpointing", "seed"),
+        *(
+            "loss",
+            "teacher",
+            "rank",
+            "patience",
+            "evaluations",
+            "limit",
+            "per_set",
+            "precision",
+            "gradient_checkpointing",
+            "seed",
+        ),
     )
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
