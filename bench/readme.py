@@ -109,7 +109,19 @@ def main() -> None:
         [
             f"By `make bench`, on {machine['cores']} cores, {machine['dtype']}. Missed goals are shown as such.\n",
             retrieval(load("retrieval")) + "\n",
-            targets(["retrieval", "held_out", "ingestion", "latency", "memory", "documents", "harness", "finetune_evaluator"]) + "\n",
+            targets(
+                [
+                    "retrieval",
+                    "held_out",
+                    "ingestion",
+                    "latency",
+                    "memory",
+                    "documents",
+                    "harness",
+                    "finetune_evaluator",
+                ]
+            )
+            + "\n",
             reading() + "\n",
             answers() + "\n",
         ]
