@@ -89,7 +89,8 @@ def relevance_rows(
             else:
                 rows = _chosen(mined, questions, pieces, pools, negatives, random_negatives, margin, among, seed)
             yield from _as_rows(mined, questions, rows, role)
-        trained = sum(item.part == "train" for item in asked)
+        # The documents of a retrieval set are shared by queries of all parts: nothing is made of them.
+        trained = 0 if questions.judged else sum(item.part == "train" for item in asked)
         yield from _made_rows(questions, round(made * trained), negatives, out, seed, embedder, tell)
     yield from trace_rows(role, sources)
     yield from sources.rows(role)
@@ -171,7 +172,7 @@ def _made_rows(
     embedder: str | Embedder | None,
     tell: Tell,
 ) -> Iterator[TrainingRow]:
-    """Rows of queries that were made of the passages: one of the relevant passages, and mined negatives."""
+    """Rows of queries that were made of the passages: at most `MADE_GOLD` relevant ones each, and mined negatives."""
     made = made_queries(questions, count, seed=seed)
     if not made:
         return

@@ -289,6 +289,19 @@ def test_a_retrieval_set_gives_rows_of_queries_and_keeps_its_test_split_out(own_
     assert Counter(row["made"] for row in pairs) == {"question": 6}  # five words are no passage to be found by a title
 
 
+def test_nothing_is_made_of_documents_that_queries_of_all_parts_share(own_folder: Path) -> None:
+    folder = own_folder / "ir"
+    text = "The word{n} of this document stands in a sentence of its own. " * 6
+    corpus = [{"id": f"d{n}", "title": f"Title of {n}", "text": text.format(n=n)} for n in range(40)]
+    write_jsonl(folder / "corpus.jsonl", corpus)
+    write_jsonl(folder / "queries.jsonl", [{"id": f"q{n}", "text": f"word{n}"} for n in range(8)])
+    write_jsonl(folder / "qrels.jsonl", [{"query_id": f"q{n}", "doc_id": f"d{n}", "relevance": 1} for n in range(8)])
+    found = load_sources([folder])
+    assert made_queries(read_questions(found.found[0], []), 5)  # there would be some
+    rows = list(relevance_rows(found, out=own_folder / "out", role="reranker", embedder=EMBEDDER, made=2.0))
+    assert rows and not [row for row in rows if row["made"] in KINDS]
+
+
 def test_embedding_rows_of_questions_titles_and_made_questions(own_folder: Path) -> None:
     folder = towns(own_folder / "towns", 4)
     passages = [json.loads(line) for line in (folder / "passages.jsonl").read_text().splitlines()]
