@@ -1,8 +1,11 @@
-"""Reranking with a trained cross-encoder: question and passage are read together, and scored once.
+"""Reranking with a trained model of one of two architectures.
 
-Method: Nogueira and Cho, 2019, "Passage Re-ranking with BERT", https://arxiv.org/abs/1901.04085. A small cross-encoder
-that was trained on few domains can rank worse than the first stage did; an artifact may therefore carry a mixture of
-both scores, whose weights were chosen on held-out questions.
+    cross-encoder      question and passage are read together (Nogueira and Cho, 2019, "Passage Re-ranking with BERT",
+                       https://arxiv.org/abs/1901.04085)
+    late interaction   they are read apart, and their tokens compared (`late_interaction`)
+
+A small model that was trained on few domains can rank others worse than the first stage did; an artifact may therefore
+carry a mixture of both scores, whose weights were chosen on held-out questions.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from ..errors import ArtifactError, UsageError
-from .pair_classifier import PairClassifier, calibrated, load_pair_classifier
+from .artifacts import Artifact, open_artifact
+from .late_interaction import LATE_INTERACTION, LateInteraction
+from .pair_classifier import PairClassifier, load_pair_classifier, probabilities_of
 from .pair_text import passage_context, passage_text
 from .weights import Progress
 
@@ -34,26 +39,27 @@ _FIRST = ("first_score", "first_score_kind")
 class TrainedReranker(BaseNodePostprocessor):
     """Orders passages by a trained reranker. Made by `load_reranker`.
 
-    Scores are its probabilities; where the artifact has a mixture, weighted sums that mean something within one list
-    only. `score_kind` becomes `reranker`; what the first stage said stays in `first_score` and `first_score_kind`.
+    Scores are its calibrated probabilities; where the artifact has a mixture, weighted sums that mean something within
+    one list only. `score_kind` becomes `reranker`; what the first stage said stays in `first_score` and
+    `first_score_kind`.
     Equal scores keep their order; a passage without a word comes last, with no score.
     """
 
     top_n: int | None = Field(default=None, ge=1)
     """How many passages to keep; None: all."""
 
-    _classifier: Any = PrivateAttr()
+    _model: Any = PrivateAttr()
     _mixture: dict[str, float] | None = PrivateAttr(default=None)
 
-    def __init__(self, classifier: PairClassifier, *, top_n: int | None = None) -> None:
-        """Wrap a loaded classifier of one label."""
+    def __init__(self, model: PairClassifier | LateInteraction, *, top_n: int | None = None) -> None:
+        """Wrap a loaded model of one label."""
         fields: dict[str, Any] = {"top_n": top_n}
         super().__init__(**fields)
-        if len(classifier.labels) != 1:
-            folder = str(classifier.artifact.folder)
-            raise ArtifactError(f"{folder!r} has {len(classifier.labels)} labels; a reranker has one")
-        self._classifier = classifier
-        self._mixture = _weights(classifier.artifact.manifest.settings, str(classifier.artifact.folder))
+        if len(model.labels) != 1:
+            folder = str(model.artifact.folder)
+            raise ArtifactError(f"{folder!r} has {len(model.labels)} labels; a reranker has one")
+        self._model = model
+        self._mixture = _weights(self._artifact.manifest.settings, str(self._artifact.folder))
 
     @classmethod
     def class_name(cls) -> str:
@@ -63,18 +69,26 @@ class TrainedReranker(BaseNodePostprocessor):
     @property
     def name(self) -> str:
         """The artifact's name, with its role."""
-        manifest = self._classifier.artifact.manifest
+        manifest = self._artifact.manifest
         return f"{manifest.role}:{manifest.name}"
 
     @property
     def fingerprint(self) -> str:
         """Changes when its rankings do."""
-        return f"{self._classifier.artifact.fingerprint} mixture {self._mixture} top {self.top_n}"
+        return f"{self._artifact.fingerprint} mixture {self._mixture} top {self.top_n}"
+
+    @property
+    def _artifact(self) -> Artifact:
+        found: Artifact = self._model.artifact
+        return found
 
     def score(self, question: str, passages: Sequence[str]) -> NDArray[np.float32]:
-        """Logits of relevance, one a passage, all of them in one call."""
-        pairs = [(question, passage) for passage in passages]
-        result: NDArray[np.float32] = self._classifier.logits(pairs)[:, 0]
+        """Scores of relevance before calibration and mixture, one a passage, all of them in one call."""
+        result: NDArray[np.float32]
+        if isinstance(self._model, LateInteraction):
+            result = self._model.score(question, passages)
+        else:
+            result = self._model.logits([(question, passage) for passage in passages])[:, 0]
         return result
 
     def _postprocess_nodes(
@@ -95,7 +109,8 @@ class TrainedReranker(BaseNodePostprocessor):
                 ranked = shown = mixed_scores(logits, first, **self._mixture)
             else:
                 # Ordered by logits: probabilities near 1 are equal in float32 where logits are not.
-                ranked, shown = logits, calibrated(logits[:, None], self._classifier.artifact)[:, 0]
+                fitted = self._artifact.manifest.calibration
+                ranked, shown = logits, probabilities_of(logits[:, None], fitted)[:, 0]
             order = sorted(range(len(readable)), key=lambda at: -float(ranked[at]))
             readable, scores = [readable[at] for at in order], {readable[at]: float(shown[at]) for at in order}
         return [_scored(nodes[index], scores.get(index)) for index in [*readable, *blank][: self.top_n]]
@@ -116,9 +131,13 @@ def load_reranker(
     """
     if top_n is not None and top_n < 1:
         raise UsageError(f"top_n is {top_n}", hint="use 1 or more")
-    return TrainedReranker(
-        load_pair_classifier(spec, "reranker", device=device, dtype=dtype, progress=progress), top_n=top_n
-    )
+    artifact = open_artifact(spec, "reranker")
+    model: PairClassifier | LateInteraction
+    if artifact.manifest.settings.get("architecture") == LATE_INTERACTION:
+        model = LateInteraction.of(artifact, device=device, dtype=dtype, progress=progress)
+    else:
+        model = load_pair_classifier(spec, "reranker", device=device, dtype=dtype, progress=progress)
+    return TrainedReranker(model, top_n=top_n)
 
 
 def mixed_scores(

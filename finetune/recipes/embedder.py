@@ -23,7 +23,8 @@ from ...evals.jsonl import find_jsonl, scan_jsonl
 from ...models.specs import TrainedRole
 from ..data.rows import TrainingRow, read_rows, write_rows
 from ..embedding_measures import compare, judged, measure
-from ..embedding_training import EmbedderOptions, load_base, save_embedding, train_embedding
+from ..embedding_training import EmbedderOptions, train_embedding
+from ..encoder_training import save_encoder, sentence_encoder
 from ..options import Method, Tell, TrainOptions
 from ..recipe import Built, Outcome
 
@@ -81,12 +82,12 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     test, dev = (judged(measured.get(part, []), every) for part in ("test", "dev"))
     replay = _replay(given, len(trained_on), {row["positive"] for row in held_out})
 
-    model = load_base(given)
+    model = sentence_encoder(given)
     before = measure(model, test) if test.queries else {}
     trained = train_embedding(model, trained_on, replay, dev.limited(DEV_QUERIES, DEV_PASSAGES), out, given, tell)
     metrics: dict[str, Any] = {"test": compare(before, measure(model, test), seed=given.seed)} if before else {}
     metrics["passages"] = len(test.passages)
-    base = load_base(given)
+    base = sentence_encoder(given)
     metrics["general"] = general_change(
         lambda texts: base.encode(list(texts), show_progress_bar=False),
         lambda texts: model.encode(list(texts), show_progress_bar=False),
@@ -97,7 +98,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
         metrics=metrics,
         settings={**trained.settings, "replayed": len(replay)},
         curves=trained.curves,
-        files=save_embedding(model, out, given.base),
+        files=save_encoder(model, out, given.base),
     )
 
 

@@ -1,24 +1,29 @@
-"""Reranker: question and passage are read together, and passages are ordered by the score.
+"""Reranker: passages are ordered by a trained score, mixed with the first stage's.
 
-Nogueira and Cho, 2019, "Passage Re-ranking with BERT", https://arxiv.org/abs/1901.04085. A small cross-encoder that saw
-few domains ranks others worse than the first stage did; so the first stage's score has a part in the order, as large as
-the dev part says, and all of it where the model is of no use.
+    architecture=cross-encoder       question and passage are read together (Nogueira and Cho, 2019,
+                                     https://arxiv.org/abs/1901.04085): the sharper one on documents like those it saw
+    architecture=late-interaction    they are read apart and their tokens compared (`models.late_interaction`): the one
+                                     for documents of any kind
+
+A small model that saw few domains ranks others worse than the first stage did; so the first stage's score has a part in
+the order, as large as the dev part says, and all of it where the model is of no use.
 
     made=0.5          so many queries made of the corpora (titles, sentences, keywords) beside each question
-    --loss lambda     whole lists of a question instead of single pairs; also listnet
-    --teacher SPEC    the margins of a better cross-encoder are learned (MarginMSE)
+    --loss lambda     (cross-encoder) whole lists of a question instead of single pairs; also listnet
+    --teacher SPEC    (cross-encoder) the margins of a better one are learned (MarginMSE)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import UsageError
+from ...models.late_interaction import LATE_INTERACTION
 from ...models.pair_text import passage_text
 from ...models.reranker import mixed_scores
 from ...models.specs import TrainedRole
@@ -37,6 +42,10 @@ if TYPE_CHECKING:
 
 ROLE: TrainedRole = "reranker"
 SUMMARY = "question and passage to a score that orders passages, mixed with the first stage's"
+CROSS_ENCODER = "cross-encoder"
+ARCHITECTURES = (CROSS_ENCODER, LATE_INTERACTION)
+MOST_NEGATIVES = 4
+"""Wrong passages that the rows of a question have."""
 METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
 LOSSES = ("pointwise", "lambda", "listnet")
 MODEL, FIRST = {"weight_model": 1.0, "weight_first": 0.0}, {"weight_model": 0.0, "weight_first": 1.0}
@@ -46,11 +55,29 @@ MODEL, FIRST = {"weight_model": 1.0, "weight_first": 0.0}, {"weight_model": 0.0,
 class RerankerOptions(TrainOptions):
     """What a reranker may be told besides."""
 
+    architecture: str = CROSS_ENCODER
+    """Or `late-interaction`."""
+    negatives: int = 2
+    """Of late interaction: wrong passages of a question that stand beside each right one."""
+    strengths: tuple[float, ...] = (0.5, 0.75, 1.0)
+    """Of late interaction: shares of the learned change that are tried on the dev part, as of an embedder."""
+    most_weight: float = 1.0
+    """Of the model in the mixture, at most. What the dev part finds holds for documents like it: use 0.5 for a reranker
+    of documents of every kind."""
     made: float = 0.5
     """Queries made of the passages themselves for each question that is trained on; 0 for questions alone."""
 
     def __post_init__(self) -> None:
         TrainOptions.__post_init__(self)
+        if self.architecture not in ARCHITECTURES:
+            known = " or ".join(ARCHITECTURES)
+            raise UsageError(f"unknown architecture {self.architecture!r}", hint=f"use {known}")
+        if not 0 <= self.negatives <= MOST_NEGATIVES:
+            raise UsageError(f"negatives is {self.negatives}", hint=f"use 0 to {MOST_NEGATIVES}")
+        if not self.strengths or any(not 0 < share <= 1 for share in self.strengths):
+            raise UsageError(f"strengths is {self.strengths!r}", hint="use shares above 0 and at most 1")
+        if not 0 < self.most_weight <= 1:
+            raise UsageError(f"most_weight is {self.most_weight!r}", hint="use a number above 0 and at most 1")
         if not 0 <= self.made <= 10:
             raise UsageError(f"made is {self.made!r}", hint="use a number from 0 to 10")
 
@@ -60,7 +87,7 @@ DEFAULTS = RerankerOptions(method="lora", rank=16, learning_rate=5e-4, max_token
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Gold passages, and what our retriever found beside them, with its scores; and queries made of the passages."""
-    made = options.made if isinstance(options, RerankerOptions) else DEFAULTS.made
+    made = _own(options).made
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
         return relevance_rows(
@@ -68,6 +95,11 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
         )
 
     return build_parts(ROLE, data, out, options, tell, rows, made)
+
+
+def _own(options: TrainOptions) -> RerankerOptions:
+    """The options, or the defaults of what the recipe has besides where they come as the plain ones."""
+    return options if isinstance(options, RerankerOptions) else DEFAULTS
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
@@ -93,10 +125,16 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
         raise UsageError(f"unknown loss {options.loss!r}", hint=f"use one of {', '.join(LOSSES)}")
     if options.teacher and options.loss:
         raise UsageError(f"loss {options.loss!r} has no teacher", hint="leave --loss or --teacher out")
-    trained = train_pairs(
-        built, TASK, out, options, tell, loss="margin" if options.teacher else options.loss or "pointwise"
-    )
-    mixture = fit_mixture(trained.dev)
+    own = _own(options)
+    if own.architecture == LATE_INTERACTION:
+        from ..late_training import train_late
+
+        apart = replace(TASK, inputs="question, and title: passage, read apart")
+        trained = train_late(built, apart, out, options, tell, negatives=own.negatives, strengths=own.strengths)
+    else:
+        loss = "margin" if options.teacher else options.loss or "pointwise"
+        trained = train_pairs(built, TASK, out, options, tell, loss=loss)
+    mixture = fit_mixture(trained.dev, most=own.most_weight)
     shown = measure(trained.test.examples, trained.test.logits)
     metrics: dict[str, Any] = {**shown, "sets": _sets(trained.test, MODEL)}
     if mixture:
@@ -109,10 +147,11 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     return trained.outcome(metrics, settings={"mixture": mixture} if mixture else None)
 
 
-def fit_mixture(scored: Scored) -> dict[str, float] | None:
+def fit_mixture(scored: Scored, *, most: float = 1.0) -> dict[str, float] | None:
     """Weights of the two scores, each standardised within its list, of sum 1; None where no row has `first_stage`.
 
-    Logistic regression of relevance on both; it is taken if no score alone orders the part better.
+    Logistic regression of relevance on both, the model's weight at most `most`; it is taken if no score alone orders
+    the part better, of which the model's is one where `most` is 1.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -120,10 +159,10 @@ def fit_mixture(scored: Scored) -> dict[str, float] | None:
         return None
     features = np.stack([_mixed(scored, MODEL), _mixed(scored, FIRST)], axis=1)
     found = LogisticRegression().fit(features, scored.examples.targets >= 0.5).coef_[0].clip(min=0)
-    tried = [FIRST, MODEL]
+    tried = [FIRST, MODEL] if most == 1 else [FIRST]
     if found.sum() > 0:
-        model, first = (float(value) for value in found / found.sum())
-        tried.insert(0, {"weight_model": round(model, 4), "weight_first": round(first, 4)})
+        model = round(min(float(found[0] / found.sum()), most), 4)
+        tried.insert(0, {"weight_model": model, "weight_first": round(1 - model, 4)})
     return max(tried, key=lambda weights: _ndcg(scored, weights) or 0.0)  # the first of equal ones
 
 

@@ -168,7 +168,7 @@ def test_killed_and_resumed_is_the_same(base: Path, tmp_path: Path) -> None:
     left, right = (
         load_embedder(f"embedder:{tmp_path / name}", dtype="float32", device="cpu") for name in ("whole", "cut")
     )
-    assert np.abs(left.embed(TEXTS) - right.embed(TEXTS)).max() < 1e-4
+    assert np.abs(left.embed(TEXTS) - right.embed(TEXTS)).max() < 1e-6
 
 
 @pytest.mark.parametrize(
