@@ -11,7 +11,10 @@ trained on, and much less wrong on others.
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +29,23 @@ from .weights import Progress
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
-    from tokenizers import Encoding
 
 __all__ = ("LATE_INTERACTION", "LateInteraction", "token_weights")
 
 LATE_INTERACTION = "late-interaction"
 """What `settings.architecture` of an artifact says that is one."""
+
+
+KEPT = 512
+"""Passages whose vectors stay in memory: of 200 tokens each about 80 MB; what is asked next often finds the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    ids: list[int]
+    """Of its tokens, without markers."""
+    vectors: torch.Tensor
+    """Of length 1, in half precision, `(tokens, dimension)`."""
 
 
 class LateInteraction:
@@ -49,6 +63,8 @@ class LateInteraction:
         self.max_tokens = min(artifact.manifest.max_tokens, trunk.max_tokens)
         self.batch_tokens = 4096 if trunk.device == "cpu" else 65536
         self._trunk, self._adapter = trunk, adapter
+        self._known: OrderedDict[str, _Text] = OrderedDict()
+        self._lock = threading.Lock()
 
     @classmethod
     def of(
@@ -72,45 +88,55 @@ class LateInteraction:
 
         A question or a passage that is longer than `max_tokens` is cut; one without a token scores 0.
         """
-        import torch
-
         scores = np.zeros(len(passages), dtype=np.float32)
-        asked = self._encoded([question])[0]
-        own = [token for token, special in zip(asked.ids, asked.special_tokens_mask, strict=True) if not special]
-        if not own or not passages:
+        asked = self._read([question])[0]
+        if not asked.ids or not passages:
             return scores
-        rows = self._encoded(passages)
-        best = torch.zeros(len(rows), len(own))
-        with torch.inference_mode():
-            vectors = self._vectors([asked])[0][_words([asked], len(asked))[0]]
-            order = sorted(range(len(rows)), key=lambda at: -len(rows[at]))
-            for batch in batches([len(rows[at]) for at in order], self.batch_tokens):
-                chosen = [order[at] for at in batch]
-                texts = [rows[at] for at in chosen]
-                near = torch.einsum("qd,ntd->nqt", vectors, self._vectors(texts)).cpu()
-                near.masked_fill_(~_words(texts, near.shape[2])[:, None], -torch.inf)
-                best[chosen] = torch.nan_to_num(near.amax(dim=2), neginf=0.0)
-        weights = token_weights(own, [row.ids for row in rows])
-        scores[:] = best.numpy() @ weights / weights.sum()
+        read = self._read(passages)
+        own = asked.vectors.float()
+        best = [(own @ text.vectors.float().T).amax(dim=1).cpu().numpy() if text.ids else 0.0 for text in read]
+        weights = token_weights(asked.ids, [text.ids for text in read])
+        scores[:] = [float((each * weights).sum() / weights.sum()) for each in best]
         return scores
 
-    def _vectors(self, rows: Sequence[Encoding]) -> torch.Tensor:
-        """Token vectors of length 1, float32, `(rows, longest, dimension)`; longest row first."""
+    def _read(self, texts: Sequence[str]) -> list[_Text]:
+        """Ids and vectors of each text's tokens; those of the texts that were read last are still known."""
+        with self._lock:
+            known = {text: self._known[text] for text in texts if text in self._known}
+            for text in known:
+                self._known.move_to_end(text)
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        found = dict(zip(new, self._encoded(new), strict=True))
+        with self._lock:
+            self._known.update(found)
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        known |= found
+        return [known[text] for text in texts]
+
+    def _encoded(self, texts: Sequence[str]) -> list[_Text]:
+        """Texts through the trunk, cut as transformers cuts them: markers stay, and are compared with nothing."""
         import torch
 
-        ids, mask = pad([row.ids for row in rows], self._trunk.pad_id, self._trunk.device)
-        with self._trunk.adapted(self._adapter):
-            hidden = self._trunk.hidden(ids, mask, torch.zeros_like(ids))
-        return torch.nn.functional.normalize(hidden.float(), dim=-1)
-
-    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
-        """Cut as transformers cuts: markers stay."""
         tokenizer = self._trunk.tokenizer
         room = self.max_tokens - tokenizer.num_special_tokens_to_add(False)
         rows = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         for row in rows:
             row.truncate(room)
-        return [tokenizer.post_process(row) for row in rows]
+        words = [list(row.ids) for row in rows]
+        rows = [tokenizer.post_process(row) for row in rows]
+        order = sorted(range(len(rows)), key=lambda at: -len(rows[at]))
+        result: dict[int, _Text] = {}
+        for batch in batches([len(rows[at]) for at in order], self.batch_tokens):
+            chosen = [order[at] for at in batch]
+            ids, mask = pad([rows[at].ids for at in chosen], self._trunk.pad_id, self._trunk.device)
+            with torch.inference_mode(), self._trunk.adapted(self._adapter):
+                hidden = self._trunk.hidden(ids, mask, torch.zeros_like(ids)).float()
+                vectors = torch.nn.functional.normalize(hidden, dim=-1).half()
+            for at, own in zip(chosen, vectors, strict=True):
+                kept = [place for place, special in enumerate(rows[at].special_tokens_mask) if not special]
+                result[at] = _Text(words[at], own[kept])
+        return [result[at] for at in range(len(rows))]
 
 
 def token_weights(question: Sequence[int], passages: Sequence[Sequence[int]]) -> NDArray[np.float64]:
@@ -123,13 +149,3 @@ def token_weights(question: Sequence[int], passages: Sequence[Sequence[int]]) ->
     counts = {token: sum(token in each for each in known) for token in set(question)}
     found = np.array([counts[token] for token in question], dtype=np.float64)
     return np.asarray(np.log1p((len(passages) + 1) / (found + 0.5)))
-
-
-def _words(rows: Sequence[Encoding], length: int) -> torch.Tensor:
-    """Where the rows have tokens that are no markers, `(rows, length)`."""
-    import torch
-
-    mask = np.zeros((len(rows), length), dtype=bool)
-    for at, row in enumerate(rows):
-        mask[at, : len(row)] = ~np.array(row.special_tokens_mask, dtype=bool)
-    return torch.from_numpy(mask)

@@ -1,0 +1,55 @@
+"""The artifacts that ship: together small enough, each what its card says, and of use on texts that it never saw."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from llama_index.core.schema import NodeWithScore, TextNode
+
+from ragloom.models import load_evaluator, load_reranker
+from ragloom.models.artifacts import bundled_artifacts, open_artifact
+
+CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+QUESTION = "How many days of parental leave do employees get?"
+PASSAGES = [
+    "The cafeteria on the second floor serves lunch from noon until two.",
+    "Employees report sick leave to their team lead before ten o'clock.",
+    "Parents of a new child get 60 days of paid parental leave, to be taken within the first year.",
+    "The office is closed on public holidays.",
+]
+MEGABYTES = 10
+
+
+def test_together_they_are_small() -> None:
+    files = [path for folder in bundled_artifacts().values() for path in folder.iterdir()]
+    assert files
+    assert sum(path.stat().st_size for path in files) < MEGABYTES * 1_000_000
+
+
+@pytest.mark.parametrize("role", sorted(bundled_artifacts()))
+def test_each_says_what_it_is(role: Any) -> None:
+    artifact = open_artifact(f"{role}:bundled", role)
+    manifest = artifact.manifest
+    assert manifest.name == role
+    assert manifest.metrics
+    assert manifest.data, "it says what it was trained on"
+    assert all("NC" not in source.licence.upper().replace("-", " ").split() for source in manifest.data)
+    card = (artifact.folder / "README.md").read_text(encoding="utf-8")
+    assert all(source.name in card for source in manifest.data)
+    assert "/home/" not in json.dumps(manifest.model_dump(mode="json")) + card
+
+
+def test_the_evaluator_knows_the_passage() -> None:
+    grades = load_evaluator("evaluator:bundled", **CPU).grade(QUESTION, PASSAGES)
+    assert grades.index(max(grades)) == 2
+    assert grades[2] > 0.5 > max(grades[0], grades[3])
+
+
+def test_the_reranker_finds_the_passage_that_came_last() -> None:
+    nodes = [
+        NodeWithScore(node=TextNode(text=text, id_=str(at)), score=0.5 - 0.001 * at) for at, text in enumerate(PASSAGES)
+    ]
+    found = load_reranker("reranker:bundled", top_n=2, **CPU).postprocess_nodes(nodes, query_str=QUESTION)
+    assert found[0].node.node_id == "2"
