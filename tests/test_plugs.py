@@ -98,7 +98,6 @@ def test_retrieve_with_a_reranker(filled: Cli, made: dict[str, Path]) -> None:
     ("arguments", "code", "message"),
     [
         (("--critic", "support:bundled"), 2, "ragloom ships no support"),
-        (("--reranker", "reranker:bundled"), 2, "ragloom ships no reranker"),
         (("--llm", "drafter:bundled"), 2, "ragloom ships no drafter"),
         (("--embedder", "embedder:bundled"), 2, "ragloom ships no embedder"),
         (("--critic", "suport:x"), 2, "did you mean 'support'"),

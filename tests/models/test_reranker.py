@@ -131,7 +131,7 @@ def test_a_mixture_does_not_depend_on_the_scale_of_the_first_stage(
 
 @pytest.mark.parametrize(
     ("spec", "error"),
-    [("reranker:nowhere", ArtifactError), ("reranker:bundled", UnknownModelError), ("cohere:x", UnknownModelError)],
+    [("reranker:nowhere", ArtifactError), ("reranker:", UnknownModelError), ("cohere:x", UnknownModelError)],
 )
 def test_wrong_names(spec: str, error: type[Exception]) -> None:
     with pytest.raises(error):
