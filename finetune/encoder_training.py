@@ -68,9 +68,11 @@ def prepare_encoder(model: Any, options: TrainOptions, *, texts: int) -> None:
     """Adds what the method trains, and raises `UsageError` where memory will not suffice for `texts` at once."""
     from transformers import set_seed
 
+    from .attention import without_attention_dropout
     from .memory import check_memory
     from .methods import apply_freeze, peft_config
 
+    without_attention_dropout(model)
     set_seed(options.seed)  # an adapter's first weights are drawn before the trainer sets its seed
     adapter = peft_config(options, "embedder")
     if adapter is not None:

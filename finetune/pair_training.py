@@ -22,6 +22,7 @@ from ..errors import MissingExtraError, UsageError
 from ..models.artifacts import Artifact, Calibration, Manifest, base_of
 from ..models.pair_classifier import PairClassifier, probabilities_of
 from .arguments import trainer_arguments, uses_bfloat16
+from .attention import without_attention_dropout
 from .calibration import expected_calibration_error, fit_calibration, reliability
 from .callbacks import callbacks, last_checkpoint, seconds_spent
 from .memory import check_memory
@@ -223,6 +224,7 @@ def _model(task: PairTask, options: TrainOptions) -> Any:
         raise UsageError(f"{options.base!r} has no fast tokenizer", hint="it needs tokenizer.json")
     model.max_tokens = options.max_tokens
     inner = apply_freeze(model[0].model, options)
+    without_attention_dropout(inner)
     adapter = peft_config(options, "pair")
     if adapter is not None:
         from peft import get_peft_model

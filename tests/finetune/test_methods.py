@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ragloom.errors import UsageError
 from ragloom.finetune.arguments import trainer_arguments, training_steps
+from ragloom.finetune.attention import without_attention_dropout
 from ragloom.finetune.memory import available_memory, check_memory, needed_memory
 from ragloom.finetune.methods import KINDS, METHOD_KINDS, apply_freeze, check_method, load_arguments, peft_config
 from ragloom.finetune.options import METHODS, TrainOptions
@@ -156,6 +157,26 @@ def test_a_bottleneck_is_not_linear() -> None:
     change = lambda x: layer(x) - layer.base_layer(x)  # noqa: E731
     x = torch.randn(5, 64, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(change(2 * x) - change(0 * x), 2 * (change(x) - change(0 * x)), rtol=0.05, atol=0.01)
+
+
+def test_attention_without_dropout_leaves_the_other_dropout() -> None:
+    from transformers import BertConfig, BertModel
+
+    sizes: dict[str, Any] = {"vocab_size": WORDS, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
+    ids = torch.tensor([[1, 2, 3, 4]])
+
+    def differs(hidden: float, attention: float) -> bool:
+        torch.manual_seed(0)
+        config = BertConfig(**sizes, hidden_dropout_prob=hidden, attention_probs_dropout_prob=attention)
+        model = BertModel(config)
+        assert without_attention_dropout(model) == (3 if attention else 0)
+        assert without_attention_dropout(model) == 0
+        calm = model.eval()(input_ids=ids).last_hidden_state
+        return not torch.allclose(model.train()(input_ids=ids).last_hidden_state, calm, atol=1e-5)
+
+    assert not differs(hidden=0.0, attention=0.5)
+    assert differs(hidden=0.5, attention=0.5)
+    assert differs(hidden=0.5, attention=0.0)
 
 
 def test_a_classifier_trains_its_head_whole() -> None:
