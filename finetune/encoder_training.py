@@ -209,7 +209,7 @@ def _classes(kind: EncoderKind) -> tuple[Any, Any]:
 
     trainer: Any = st.SentenceTransformerTrainer if kind == "sentence" else st.MultiVectorEncoderTrainer
 
-    class Trainer(trainer):  # type: ignore[misc]
+    class Trainer(trainer):
         def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
             """None: an artifact has a card of its own."""
 

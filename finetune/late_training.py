@@ -158,7 +158,8 @@ def _lists(examples: Examples) -> list[tuple[str, list[str], list[str]]]:
     """Of each question its wording, its right and its wrong passages, as models read them."""
     found: dict[Any, tuple[str, list[str], list[str]]] = {}
     for key, (question, passage), target in zip(examples.questions, examples.pairs, examples.targets, strict=True):
-        found.setdefault(key, (question, [], []))[1 if target >= 0.5 else 2].append(passage)
+        _, right, wrong = found.setdefault(key, (question, [], []))
+        (right if target >= 0.5 else wrong).append(passage)
     return list(found.values())
 
 
