@@ -32,7 +32,7 @@ from .encoder_training import (
 )
 from .options import Method, Tell, TrainOptions
 from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
-from .pair_training import Scored, Trained
+from .pair_training import DEV_ROWS, Scored, Trained
 from .recipe import Built
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ("METHODS", "train_late")
 
 METHODS: tuple[Method, ...] = ("lora", "full", "freeze")
-_DEV_ROWS = 2000
-"""Rows of the dev part that are looked at while training goes on."""
 _SCALE = 20.0
 """Of the mean best cosine in the loss: as of the cosine when an embedder is trained."""
 
@@ -86,7 +84,7 @@ def train_late(
         tell,
         kind="multi_vector",
         loss=_loss(model, options),
-        evaluator=_evaluator(some(parts["dev"], _DEV_ROWS)),
+        evaluator=_evaluator(some(parts["dev"], DEV_ROWS)),
         metric="eval_dev_ndcg@10",
         strengths=strengths,
     )

@@ -3,9 +3,7 @@
     score(q, p) = sum_i w_i max_j cos(q_i, p_j) / sum_i w_i
 
 Khattab and Zaharia, 2020, "ColBERT", https://arxiv.org/abs/2004.12832, with weights: `w_i` is high where few of the
-passages that are compared have the token, for what stands in all of them tells none from another. Question and passage
-are read apart, so the model compares and does not judge: less sharp than a cross-encoder on questions like those it was
-trained on, and much less wrong on others.
+passages that are compared have the token, for what stands in all of them tells none from another.
 """
 
 from __future__ import annotations
@@ -34,8 +32,6 @@ __all__ = ("LATE_INTERACTION", "LateInteraction", "token_weights")
 
 LATE_INTERACTION = "late-interaction"
 """What `settings.architecture` of an artifact says that is one."""
-
-
 KEPT = 512
 """Passages whose vectors stay in memory: of 200 tokens each about 80 MB; what is asked next often finds the same."""
 
@@ -53,7 +49,7 @@ class LateInteraction:
 
     >>> model = LateInteraction.of(open_artifact("reranker:bundled", "reranker"))  # doctest: +SKIP
     >>> model.score("Who wrote Emma?", ["A novel by Jane Austen.", "A city."])  # doctest: +SKIP
-    array([0.71, 0.46], dtype=float32)
+    array([...], dtype=float32)
     """
 
     def __init__(self, trunk: Trunk, adapter: LoraAdapter | None, artifact: Artifact) -> None:

@@ -1,9 +1,8 @@
 """Reranker: passages are ordered by a trained score, mixed with the first stage's.
 
     architecture=cross-encoder       question and passage are read together (Nogueira and Cho, 2019,
-                                     https://arxiv.org/abs/1901.04085): the sharper one on documents like those it saw
-    architecture=late-interaction    they are read apart and their tokens compared (`models.late_interaction`): the one
-                                     for documents of any kind
+                                     https://arxiv.org/abs/1901.04085)
+    architecture=late-interaction    they are read apart and their tokens compared (`models.late_interaction`)
 
 A small model that saw few domains ranks others worse than the first stage did; so the first stage's score has a part in
 the order, as large as the dev part says, and all of it where the model is of no use.
