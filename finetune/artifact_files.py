@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -31,6 +32,8 @@ __all__ = (
 )
 
 WEIGHTS = "adapter_model.safetensors"
+_NOT_TOLD = {"base", "method", "max_tokens", "device", "general"}
+"""Options that a manifest has elsewhere, or that are of the machine."""
 _LIBRARIES = ("torch", "transformers", "peft", "sentence-transformers", "trl", "accelerate", "datasets", "ragloom")
 
 
@@ -170,21 +173,8 @@ def shown_name(word: str) -> str:
 
 
 def _told(options: TrainOptions) -> dict[str, Any]:
-    names = (
-        *("epochs", "max_steps", "max_minutes", "batch_size", "accumulate", "learning_rate", "schedule", "warmup"),
-        *(
-            "loss",
-            "teacher",
-            "rank",
-            "patience",
-            "evaluations",
-            "limit",
-            "per_set",
-            "precision",
-            "gradient_checkpointing",
-            "seed",
-        ),
-    )
+    """The options of all roles; those of one role its recipe tells."""
+    names = [each.name for each in dataclasses.fields(TrainOptions) if each.name not in _NOT_TOLD]
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 

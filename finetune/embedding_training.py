@@ -19,6 +19,7 @@ from .embedding_measures import Judged, evaluator_of
 from .encoder_training import (
     MINI_BATCH,
     TrainedEncoder,
+    check_strengths,
     fitting_batch_size,
     prepare_encoder,
     ranking_datasets,
@@ -58,8 +59,7 @@ class EmbedderOptions(TrainOptions):
             raise UsageError("negatives and replay cannot be below 0")
         if any(length < 1 for length in self.matryoshka):
             raise UsageError(f"matryoshka is {self.matryoshka!r}", hint="use lengths of the vector, such as 192")
-        if not self.strengths or any(not 0 < share <= 1 for share in self.strengths):
-            raise UsageError(f"strengths is {self.strengths!r}", hint="use shares above 0 and at most 1")
+        check_strengths(self.strengths)
 
 
 def train_embedding(

@@ -24,6 +24,7 @@ __all__ = (
     "MINI_BATCH",
     "EncoderKind",
     "TrainedEncoder",
+    "check_strengths",
     "fitting_batch_size",
     "prepare_encoder",
     "ranking_datasets",
@@ -46,6 +47,12 @@ class TrainedEncoder:
 
     settings: dict[str, Any]
     curves: tuple[dict[str, float], ...] = field(repr=False)
+
+
+def check_strengths(strengths: Sequence[float]) -> None:
+    """Raises `UsageError` for what are no shares of a change."""
+    if not strengths or any(not 0 < share <= 1 for share in strengths):
+        raise UsageError(f"strengths is {strengths!r}", hint="use shares above 0 and at most 1")
 
 
 def sentence_encoder(options: TrainOptions) -> Any:

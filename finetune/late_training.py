@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UsageError
-from ..models.artifacts import Artifact, Manifest, base_of
+from ..models.artifacts import base_of
 from ..models.late_interaction import LATE_INTERACTION, LateInteraction
-from ..models.pair_classifier import probabilities_of
 from ..models.trunk import is_plain_bert, resolve_device
 from .artifact_files import store_half
-from .calibration import fit_calibration
 from .data.rows import TrainingRow
 from .encoder_training import (
     MINI_BATCH,
@@ -32,7 +30,7 @@ from .encoder_training import (
 )
 from .options import Method, Tell, TrainOptions
 from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
-from .pair_training import DEV_ROWS, Scored, Trained
+from .pair_training import DEV_ROWS, Trained, calibrated_parts, draft_artifact
 from .recipe import Built
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ def train_late(
     if options.loss or options.teacher:
         name, value = ("loss", options.loss) if options.loss else ("teacher", options.teacher)
         raise UsageError(f"{name} {value!r} is of cross-encoders", hint=f"leave --{name} out")
-    folder, base = base_of(options.base)
+    folder, _ = base_of(options.base)
     if not is_plain_bert(folder):
         raise UsageError(f"the base {options.base!r} is no BERT", hint="use bundled:minilm, or another BERT encoder")
     parts = {part: read_examples(built, task, part) for part in ("train", "dev", "test")}
@@ -92,21 +90,11 @@ def train_late(
     if (out / "adapter_config.json").is_file():
         store_half(out)
     tell("measuring", 0, None)
-    draft = Manifest(
-        role=task.role,
-        name="draft",
-        base=base,
-        method=options.method,
-        files={},
-        labels=task.labels,
-        max_tokens=options.max_tokens,
-    )
-    late = LateInteraction.of(Artifact(out, draft), device=options.device, dtype=options.precision)
+    artifact = draft_artifact(task, out, options)
+    late = LateInteraction.of(artifact, device=options.device, dtype=options.precision)
     logits = {part: _scores(late, parts[part])[:, None] for part in ("dev", "test")}
-    fitted = fit_calibration(logits["dev"], parts["dev"].targets)
-    scored = {part: Scored(parts[part], found, probabilities_of(found, fitted)) for part, found in logits.items()}
     settings = {**trained.settings, "architecture": LATE_INTERACTION, "loss": "ranking", "metric": task.metric}
-    return Trained(task, scored["dev"], scored["test"], fitted, files, settings, trained.curves)
+    return calibrated_parts(task, parts, logits, files=files, settings=settings, curves=trained.curves)
 
 
 def _multi_vector(sentence: Any, options: TrainOptions) -> Any:
@@ -154,11 +142,12 @@ def _evaluator(dev: Examples) -> Any:
 
 def _lists(examples: Examples) -> list[tuple[str, list[str], list[str]]]:
     """Of each question its wording, its right and its wrong passages, as models read them."""
-    found: dict[Any, tuple[str, list[str], list[str]]] = {}
-    for key, (question, passage), target in zip(examples.questions, examples.pairs, examples.targets, strict=True):
-        _, right, wrong = found.setdefault(key, (question, [], []))
-        (right if target >= 0.5 else wrong).append(passage)
-    return list(found.values())
+    found = []
+    for rows in examples.lists():
+        right = [examples.pairs[at][1] for at in rows if examples.targets[at] >= 0.5]
+        wrong = [examples.pairs[at][1] for at in rows if examples.targets[at] < 0.5]
+        found.append((examples.pairs[rows[0]][0], right, wrong))
+    return found
 
 
 def _ranking_rows(train: Examples, negatives: int) -> list[TrainingRow]:
@@ -173,9 +162,6 @@ def _ranking_rows(train: Examples, negatives: int) -> list[TrainingRow]:
 def _scores(late: LateInteraction, examples: Examples) -> NDArray[np.float32]:
     """Of each row, its passage among those of its question."""
     scores = np.zeros(len(examples.rows), dtype=np.float32)
-    lists: dict[Any, list[int]] = {}
-    for at, question in enumerate(examples.questions):
-        lists.setdefault(question, []).append(at)
-    for rows in lists.values():
+    for rows in examples.lists():
         scores[rows] = late.score(examples.pairs[rows[0]][0], [examples.pairs[at][1] for at in rows])
     return scores

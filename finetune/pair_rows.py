@@ -42,6 +42,13 @@ class Examples:
         """What groups the rows of one question: `query` where it stands, for two questions may have one wording."""
         return [(row["origin"]["set"], row.get("query") or row["question"]) for row in self.rows]
 
+    def lists(self) -> list[list[int]]:
+        """The rows of each question."""
+        found: dict[Hashable, list[int]] = {}
+        for at, question in enumerate(self.questions):
+            found.setdefault(question, []).append(at)
+        return list(found.values())
+
     def take(self, chosen: Sequence[int]) -> Examples:
         """Some of the rows."""
         return Examples([self.rows[at] for at in chosen], [self.pairs[at] for at in chosen], self.targets[list(chosen)])

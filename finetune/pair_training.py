@@ -22,6 +22,7 @@ from ..errors import MissingExtraError, UsageError
 from ..models.artifacts import Artifact, Calibration, Manifest, base_of
 from ..models.pair_classifier import PairClassifier, probabilities_of
 from .arguments import trainer_arguments, uses_bfloat16
+from .artifact_files import store_half
 from .attention import without_attention_dropout
 from .calibration import expected_calibration_error, fit_calibration, reliability
 from .callbacks import callbacks, last_checkpoint, seconds_spent
@@ -35,7 +36,17 @@ from .recipe import Built, Outcome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ("LOSSES", "Examples", "PairTask", "Scored", "Trained", "train_pairs")
+__all__ = (
+    "DEV_ROWS",
+    "LOSSES",
+    "Examples",
+    "PairTask",
+    "Scored",
+    "Trained",
+    "calibrated_parts",
+    "draft_artifact",
+    "train_pairs",
+)
 
 LOSSES = ("pointwise", "lambda", "listnet", "margin")
 DEV_ROWS = 2000
@@ -138,12 +149,24 @@ def train_pairs(
         "seconds": round(seconds_spent(out), 1),
     }
     tell("measuring", 0, None)
-    artifact = Artifact(out, _draft(task, options))
-    classifier = PairClassifier.of(artifact, device=options.device, dtype=options.precision)
+    classifier = PairClassifier.of(draft_artifact(task, out, options), device=options.device, dtype=options.precision)
     logits = {part: classifier.logits(parts[part].pairs) for part in ("dev", "test")}
+    return calibrated_parts(task, parts, logits, files=files, settings=settings, curves=log)
+
+
+def calibrated_parts(
+    task: PairTask,
+    parts: Mapping[str, Examples],
+    logits: Mapping[str, NDArray[Any]],
+    *,
+    files: tuple[str, ...],
+    settings: dict[str, Any],
+    curves: Sequence[dict[str, float]],
+) -> Trained:
+    """Calibrates the artifact's logits of the dev part, and what they say of dev and test part."""
     fitted = fit_calibration(logits["dev"], parts["dev"].targets)
     scored = {part: Scored(parts[part], found, probabilities_of(found, fitted)) for part, found in logits.items()}
-    return Trained(task, scored["dev"], scored["test"], fitted, files, settings, tuple(log))
+    return Trained(task, scored["dev"], scored["test"], fitted, files, settings, tuple(curves))
 
 
 def _trainer(
@@ -255,17 +278,13 @@ def _save(model: Any, out: Path, *, write: bool) -> tuple[str, ...]:
             model.tokenizer.save_pretrained(str(out))
         return ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
     if write:
-        from safetensors.torch import load_file, save_file
-
-        # Half the size, at a loss far below what training leaves to chance; what is measured is what was saved.
-        path = out / "adapter_model.safetensors"
-        save_file({name: value.half().contiguous() for name, value in load_file(str(path)).items()}, str(path))
+        store_half(out)  # what is measured is what was saved
     return ("adapter_config.json", "adapter_model.safetensors")
 
 
-def _draft(task: PairTask, options: TrainOptions) -> Manifest:
-    """Enough of a manifest to load what was just trained; the one on disk is written when all is measured."""
-    return Manifest(
+def draft_artifact(task: PairTask, out: Path, options: TrainOptions) -> Artifact:
+    """What was just trained, ready to load; the manifest on disk is written when all is measured."""
+    draft = Manifest(
         role=task.role,
         name="draft",
         base=base_of(options.base)[1],
@@ -274,6 +293,7 @@ def _draft(task: PairTask, options: TrainOptions) -> Manifest:
         labels=task.labels,
         max_tokens=options.max_tokens,
     )
+    return Artifact(out, draft)
 
 
 @contextlib.contextmanager

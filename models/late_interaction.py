@@ -93,7 +93,7 @@ class LateInteraction:
         best = [(own @ text.vectors.float().T).amax(dim=1).cpu().numpy() if text.ids else 0.0 for text in read]
         weights = token_weights(asked.ids, [text.ids for text in read])
         scores[:] = [float((each * weights).sum() / weights.sum()) for each in best]
-        return scores
+        return scores.clip(-1.0, 1.0)  # vectors in half precision are a little longer or shorter than 1
 
     def _read(self, texts: Sequence[str]) -> list[_Text]:
         """Ids and vectors of each text's tokens; those of the texts that were read last are still known."""

@@ -30,6 +30,7 @@ from ..data.build import build_parts
 from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
+from ..encoder_training import check_strengths
 from ..options import Method, Tell, TrainOptions
 from ..pair_metrics import auroc, mean_ndcg
 from ..pair_rows import Examples, PairTask
@@ -73,8 +74,7 @@ class RerankerOptions(TrainOptions):
             raise UsageError(f"unknown architecture {self.architecture!r}", hint=f"use {known}")
         if not 0 <= self.negatives <= MOST_NEGATIVES:
             raise UsageError(f"negatives is {self.negatives}", hint=f"use 0 to {MOST_NEGATIVES}")
-        if not self.strengths or any(not 0 < share <= 1 for share in self.strengths):
-            raise UsageError(f"strengths is {self.strengths!r}", hint="use shares above 0 and at most 1")
+        check_strengths(self.strengths)
         if not 0 < self.most_weight <= 1:
             raise UsageError(f"most_weight is {self.most_weight!r}", hint="use a number above 0 and at most 1")
         if not 0 <= self.made <= 10:
@@ -168,10 +168,7 @@ def fit_mixture(scored: Scored, *, most: float = 1.0) -> dict[str, float] | None
 def _mixed(scored: Scored, weights: dict[str, float]) -> NDArray[Any]:
     """The score of each row as `TrainedReranker` computes it: lists are the rows of one question."""
     result = np.zeros(len(scored.examples.rows))
-    lists: dict[Any, list[int]] = {}
-    for at, question in enumerate(scored.examples.questions):
-        lists.setdefault(question, []).append(at)
-    for rows in lists.values():
+    for rows in scored.examples.lists():
         first = [scored.examples.rows[at].get("first_stage") for at in rows]
         result[rows] = mixed_scores(scored.logits[rows, 0], first, **weights)
     return result

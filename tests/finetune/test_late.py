@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pair_kit as kit
 import pytest
-import test_pairs as kit
-from test_pairs import base  # noqa: F401 (a fixture)
+from tiny_bert import make_tiny_bert
 
 from ragloom.errors import UsageError
 from ragloom.finetune.pair_rows import read_examples
@@ -16,17 +16,23 @@ from ragloom.finetune.recipe import recipe_of
 from ragloom.finetune.recipes.reranker import RerankerOptions
 from ragloom.models import load_reranker
 
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bert(tmp_path_factory.mktemp("tiny") / "bert")
+
+
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
 
 
-def late(base: Path, **given: Any) -> RerankerOptions:  # noqa: F811
+def late(base: Path, **given: Any) -> RerankerOptions:
     settings = {"max_steps": 4, "batch_size": 8, "max_tokens": 48, "rank": 4, "evaluations": 2, "negatives": 1}
     common: dict[str, Any] = {"precision": "float32", "device": "cpu", "architecture": "late-interaction"}
     return RerankerOptions(base=f"st:{base}", **{**common, **settings, **given})
 
 
 @pytest.mark.parametrize("method", ["lora", "full", "freeze"])
-def test_what_was_measured_is_what_is_loaded(base: Path, tmp_path: Path, method: Any) -> None:  # noqa: F811
+def test_what_was_measured_is_what_is_loaded(base: Path, tmp_path: Path, method: Any) -> None:
     outcome = kit.train("reranker", tmp_path / "out", late(base, method=method))
     assert outcome.settings["architecture"] == "late-interaction"
     assert outcome.settings["steps"] == 4
@@ -42,14 +48,14 @@ def test_what_was_measured_is_what_is_loaded(base: Path, tmp_path: Path, method:
     assert {name: outcome.metrics[name] for name in again} == pytest.approx(again)
 
 
-def test_it_learns(base: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_it_learns(base: Path, tmp_path: Path) -> None:
     rows = kit.made_rows("reranker", 120)
     before = kit.train("reranker", tmp_path / "before", late(base, max_steps=1, learning_rate=1e-9), rows)
     after = kit.train("reranker", tmp_path / "after", late(base, max_steps=60, learning_rate=1e-2, batch_size=16), rows)
     assert after.metrics["auroc"] > before.metrics["auroc"] + 0.05
 
 
-def test_a_training_that_was_cut_off_goes_on(base: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_training_that_was_cut_off_goes_on(base: Path, tmp_path: Path) -> None:
     whole = kit.train("reranker", tmp_path / "whole", late(base, max_steps=6, evaluations=3))
 
     class Cut(Exception):
@@ -75,7 +81,7 @@ def test_a_training_that_was_cut_off_goes_on(base: Path, tmp_path: Path) -> None
         ({"teacher": "column:teacher"}, "is of cross-encoders"),
     ],
 )
-def test_what_late_interaction_has_not(base: Path, tmp_path: Path, given: dict[str, Any], said: str) -> None:  # noqa: F811
+def test_what_late_interaction_has_not(base: Path, tmp_path: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         kit.train("reranker", tmp_path / "out", late(base, **given))
 
@@ -83,6 +89,6 @@ def test_what_late_interaction_has_not(base: Path, tmp_path: Path, given: dict[s
 @pytest.mark.parametrize(
     "given", [{"architecture": "bi"}, {"negatives": 9}, {"strengths": ()}, {"strengths": (0.0,)}, {"made": -1.0}]
 )
-def test_wrong_options(base: Path, given: dict[str, Any]) -> None:  # noqa: F811
+def test_wrong_options(base: Path, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         late(base, **given)

@@ -18,6 +18,8 @@ from ragloom.models.late_interaction import LateInteraction, token_weights
 
 LATE = {"architecture": "late-interaction"}
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+HALF = 2**-10
+"""What one rounding to half precision may change: another batch sums in another order, and may round the other way."""
 words = st.lists(st.integers(0, 199).map("w{}".format), min_size=1, max_size=12).map(" ".join)
 
 
@@ -101,12 +103,12 @@ def test_neither_order_nor_batches_matter(
     order = list(range(len(passages)))
     random.shuffle(order)
     whole = model.score(question, passages)
-    assert (np.abs(whole) <= 1 + 1e-5).all()
+    assert (np.abs(whole) <= 1).all()
     shuffled = model.score(question, [passages[at] for at in order])
-    assert shuffled == pytest.approx(whole[order], abs=1e-5)
+    assert shuffled == pytest.approx(whole[order], abs=HALF)
     small = LateInteraction(model._trunk, model._adapter, model.artifact)
     small.batch_tokens = 16
-    assert small.score(question, passages) == pytest.approx(whole, abs=1e-5)
+    assert small.score(question, passages) == pytest.approx(whole, abs=HALF)
 
 
 def test_texts_without_a_token(model: LateInteraction) -> None:
