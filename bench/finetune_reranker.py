@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(folder: Path, split: str, reranker: str, mark: str) -> list[dict[str, Any]]:
-    """The line without, and the line with the reranker. Kept in the cache by `mark`: a run that was cut off goes on."""
-    kept = CACHE / "reranked" / f"{mark}-{folder.name}-{folder.parent.name}.jsonl"
+    """The line without, and the line with the reranker. Kept by `mark` and version: a run that was cut off goes on."""
+    kept = CACHE / "reranked" / f"{mark}-{version('ragloom')}-{folder.name}-{folder.parent.name}.jsonl"
     if kept.is_file():
+        say(f"  from an earlier run: {kept.name}")
         return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()]
     ragloom = [sys.executable, "-m", "ragloom.cli", "eval", "retrieval", str(folder), "--mode", "default"]
     given = ["--reranker", reranker, "--seed", str(SEED), "--json", *(["--split", split] if split else [])]

@@ -1,8 +1,9 @@
 """Training of a reranker by late interaction: token vectors of question and passage, compared.
 
 Sentence-transformers' `MultiVectorEncoderTrainer` with InfoNCE over the batch and the mined negatives; the similarity
-is the mean over the question's tokens of the best cosine among those of the passage. What is measured afterwards is the
-artifact, loaded as users load it (`models.late_interaction`).
+is the mean over the question's tokens of the best cosine among those of the passage, each token weighing the same: the
+weights of use (`models.late_interaction`) are of a whole list, which a batch does not have. What is measured afterwards
+is the artifact, loaded as users load it, with them.
 """
 
 from __future__ import annotations
