@@ -1,4 +1,4 @@
-"""Queries made of a corpus itself, so that a reranker learns more than questions: topics, statements, keywords.
+"""Queries made of a corpus itself, so that a model learns more than questions: topics, statements, keywords.
 
     title      what a document is called; its passages are relevant, and all are read without titles
     sentence   a sentence of a passage, which then stands without it (the inverse cloze task of Lee, Chang and
@@ -16,12 +16,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...errors import UsageError
 from ...evals.answer_sets import share_of
 from ...evals.text_metrics import normalize
 from .question_sets import Asked, QuestionSet
 from .texts import sentences_of
 
-__all__ = ("KINDS", "MadeQuery", "made_queries")
+__all__ = ("KINDS", "MadeQuery", "check_made", "made_queries")
 
 Kind = Literal["title", "sentence", "keywords"]
 KINDS: tuple[Kind, ...] = ("title", "sentence", "keywords")
@@ -41,6 +42,12 @@ class MadeQuery:
     kind: Kind
     sentence: str = ""
     """What is taken out of the passage."""
+
+
+def check_made(made: float) -> None:
+    """Raises `UsageError` for what is no number of made queries for each question."""
+    if not 0 <= made <= 10:
+        raise UsageError(f"made is {made!r}", hint="use a number from 0 to 10")
 
 
 def made_queries(questions: QuestionSet, count: int, *, seed: int = 0) -> list[MadeQuery]:

@@ -91,7 +91,8 @@ def relevance_rows(
             yield from _as_rows(mined, questions, rows, role)
         # The documents of a retrieval set are shared by queries of all parts: nothing is made of them.
         trained = 0 if questions.judged else sum(item.part == "train" for item in asked)
-        yield from _made_rows(questions, round(made * trained), negatives, out, seed, embedder, tell)
+        for row in _made_rows(questions, round(made * trained), negatives, out, seed, embedder, tell):
+            yield {**row, "first_stage": None} if role == "reranker" else row
     yield from trace_rows(role, sources)
     yield from sources.rows(role)
 
@@ -192,7 +193,6 @@ def _made_rows(
                 "made": one.kind,
                 "query": f"{questions.name}:{one.asked.id}",
                 "origin": questions.origin(f"{one.asked.id}.{number}", one.asked.document),
-                "first_stage": None,
             }
 
 

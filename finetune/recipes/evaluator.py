@@ -3,17 +3,21 @@
 Yan et al., 2024, "Corrective Retrieval Augmented Generation", https://arxiv.org/abs/2401.15884, train one on titles of
 one data set; it learned to match titles. This one learns from several sets, with negatives that our own retriever took
 for good ones, is calibrated, and brings the two thresholds that the actions of the paper are decided by.
+
+    made=0.5          so many queries made of the passages (titles, statements, keywords) beside each question
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...models.pair_text import passage_text
 from ...models.specs import TrainedRole
 from ..data.build import build_parts
+from ..data.made_queries import check_made
 from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
@@ -31,16 +35,33 @@ if TYPE_CHECKING:
 ROLE: TrainedRole = "evaluator"
 SUMMARY = "question and passage to calibrated relevance, with the thresholds of Corrective RAG"
 METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
-DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatorOptions(TrainOptions):
+    """What an evaluator may be told besides."""
+
+    made: float = 0.0
+    """Queries made of the passages themselves for each question that is trained on; 0 for questions alone."""
+
+    def __post_init__(self) -> None:
+        TrainOptions.__post_init__(self)
+        check_made(self.made)
+
+
+DEFAULTS = EvaluatorOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
 
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
-    """Gold passages, hard negatives of our retriever, random ones, and questions without an answer."""
+    """Gold passages, hard negatives of our retriever, random ones, questions without an answer, and made queries."""
+    made = options.made if isinstance(options, EvaluatorOptions) else DEFAULTS.made
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
-        return relevance_rows(sources, out=out, role="evaluator", limit=options.per_set, seed=options.seed, tell=tell)
+        return relevance_rows(
+            sources, out=out, role="evaluator", limit=options.per_set, made=made, seed=options.seed, tell=tell
+        )
 
-    return build_parts(ROLE, data, out, options, tell, rows)
+    return build_parts(ROLE, data, out, options, tell, rows, made)
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:

@@ -27,6 +27,7 @@ from ...models.pair_text import passage_text
 from ...models.reranker import mixed_scores
 from ...models.specs import TrainedRole
 from ..data.build import build_parts
+from ..data.made_queries import check_made
 from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
@@ -77,8 +78,7 @@ class RerankerOptions(TrainOptions):
         check_strengths(self.strengths)
         if not 0 < self.most_weight <= 1:
             raise UsageError(f"most_weight is {self.most_weight!r}", hint="use a number above 0 and at most 1")
-        if not 0 <= self.made <= 10:
-            raise UsageError(f"made is {self.made!r}", hint="use a number from 0 to 10")
+        check_made(self.made)
 
 
 DEFAULTS = RerankerOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)

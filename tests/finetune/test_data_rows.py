@@ -224,9 +224,11 @@ def test_a_reranker_is_measured_on_the_lists_that_were_found(sources: Sources, o
     assert {type(row["first_stage"]) for row in train} <= {float, type(None)} and "random" in {r["made"] for r in train}
 
 
-def test_made_queries_are_of_train_passages_and_teach_no_copying(sources: Sources, own_folder: Path) -> None:
-    rows = list(relevance_rows(sources, out=own_folder / "out", role="reranker", embedder=EMBEDDER, made=0.5))
-    assert not [validate("reranker", row) for row in rows if validate("reranker", row)]
+@pytest.mark.parametrize("role", ["evaluator", "reranker"])
+def test_made_queries_are_of_train_passages_and_teach_no_copying(sources: Sources, own_folder: Path, role: Any) -> None:
+    rows = list(relevance_rows(sources, out=own_folder / "out", role=role, embedder=EMBEDDER, made=0.5))
+    assert not [validate(role, row) for row in rows if validate(role, row)]
+    assert all(("first_stage" in row) == (role == "reranker") for row in rows)
     held = passages_of(sources)
     made = [row for row in rows if row["made"] in KINDS]
     assert {row["made"] for row in made} == {*KINDS}
