@@ -22,7 +22,7 @@ from common import CACHE, SEED, ended_well, has, opened, options, publish, say, 
 JUDGED = {"cacm": "", "cisi": "", "npl": "", "scifact": "test"}
 ANSWERS = ("squad", "qed", "nq_gold", "fairytaleqa", "covidqa", "hotpotqa_100", "clapnq")
 UNTRAINED = ("hotpotqa_100",)
-LIMIT = 200
+LIMIT = 100
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

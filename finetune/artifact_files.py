@@ -20,6 +20,7 @@ from ..models.specs import TrainedRole
 from .arguments import CHECKPOINTS
 from .options import TrainOptions
 from .recipe import Built, Outcome
+from .warm_start import open_start
 
 __all__ = (
     "check_writable",
@@ -57,6 +58,9 @@ def write_artifact(
     if missing or not outcome.files:
         raise ArtifactError(f"the training of {role} left no {missing[0] if missing else 'files'} in {str(out)!r}")
     _name_base(out / "adapter_config.json", base)
+    start = open_start(options)
+    began = start.manifest.data if start else ()
+    sources = (*built.sources, *(each for each in began if each.name not in {known.name for known in built.sources}))
     manifest = Manifest(
         role=role,
         name=out.resolve().name,
@@ -69,9 +73,16 @@ def write_artifact(
         calibration=Calibration(scale=outcome.scale, shift=outcome.shift),
         thresholds=outcome.thresholds,
         metrics=_plain(outcome.metrics),
-        settings=_plain({**_told(options), "rows": dict(built.counts), **outcome.settings}),
-        data=built.sources,
-        licence=describe_licences(built.sources),
+        settings=_plain(
+            {
+                **_told(options),
+                **({"start": start.fingerprint} if start else {}),
+                "rows": dict(built.counts),
+                **outcome.settings,
+            }
+        ),
+        data=sources,
+        licence=describe_licences(sources),
         command=shown_command(command),
         versions=_versions(),
     )

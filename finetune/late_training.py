@@ -33,6 +33,7 @@ from .options import Method, Tell, TrainOptions
 from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
 from .pair_training import DEV_ROWS, Trained, calibrated_parts, draft_artifact
 from .recipe import Built
+from .warm_start import open_start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,6 +66,8 @@ def train_late(
     if options.loss or options.teacher:
         name, value = ("loss", options.loss) if options.loss else ("teacher", options.teacher)
         raise UsageError(f"{name} {value!r} is of cross-encoders", hint=f"leave --{name} out")
+    if open_start(options):
+        raise UsageError("late interaction has no start", hint="leave start out")
     folder, _ = base_of(options.base)
     if not is_plain_bert(folder):
         raise UsageError(f"the base {options.base!r} is no BERT", hint="use bundled:minilm, or another BERT encoder")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import UsageError
 
-__all__ = ("METHODS", "PRECISIONS", "SCHEDULES", "Method", "Tell", "TrainOptions", "no_tell")
+__all__ = ("METHODS", "PRECISIONS", "SCHEDULES", "Method", "PairOptions", "Tell", "TrainOptions", "no_tell")
 
 Method = Literal["lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full", "linear"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -124,6 +124,15 @@ class TrainOptions:
         if not fits:
             raise UsageError(f"{name} is {value!r}", hint=f"use {kind}")
         return int(value) if type(default) is int else tuple(value) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairOptions(TrainOptions):
+    """Of classifiers of text pairs besides."""
+
+    start: str | None = None
+    """An artifact of the same base whose adapter the training goes on from, as `evaluator:bundled`: who knows what a
+    passage answers learns sooner what it supports. Method `lora`, of the same rank."""
 
 
 def no_tell(text: str, done: int, total: int | None) -> None:

@@ -32,6 +32,7 @@ from .options import Tell, TrainOptions
 from .pair_losses import loss_of, loss_rows
 from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
 from .recipe import Built, Outcome
+from .warm_start import open_start, start_from
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -223,6 +224,7 @@ def _model(task: PairTask, options: TrainOptions) -> Any:
     from .pair_trainer import PairEncoder
 
     path, _ = base_of(options.base)
+    start = open_start(options)
     try:
         model: Any = PairEncoder(
             str(path),
@@ -254,6 +256,8 @@ def _model(task: PairTask, options: TrainOptions) -> Any:
 
         inner = get_peft_model(inner, adapter)
         inner.peft_config["default"].base_model_name_or_path = options.base  # not where this machine keeps it
+        if start is not None:
+            start_from(inner, start)
     model[0].model = inner
     sizes = [(value.numel(), value.requires_grad) for value in inner.parameters()]
     check_memory(

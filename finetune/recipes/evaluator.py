@@ -21,7 +21,7 @@ from ..data.made_queries import check_made
 from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions
 from ..pair_metrics import auroc, by_set
 from ..pair_rows import Examples, PairTask
 from ..pair_training import Scored, train_pairs
@@ -38,14 +38,14 @@ METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bott
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluatorOptions(TrainOptions):
+class EvaluatorOptions(PairOptions):
     """What an evaluator may be told besides."""
 
     made: float = 0.0
     """Queries made of the passages themselves for each question that is trained on; 0 for questions alone."""
 
     def __post_init__(self) -> None:
-        TrainOptions.__post_init__(self)
+        PairOptions.__post_init__(self)
         check_made(self.made)
 
 

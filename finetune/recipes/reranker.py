@@ -32,7 +32,7 @@ from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
 from ..encoder_training import check_strengths
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions
 from ..pair_metrics import auroc, mean_ndcg
 from ..pair_rows import Examples, PairTask
 from ..pair_training import Scored, train_pairs
@@ -53,7 +53,7 @@ MODEL, FIRST = {"weight_model": 1.0, "weight_first": 0.0}, {"weight_model": 0.0,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RerankerOptions(TrainOptions):
+class RerankerOptions(PairOptions):
     """What a reranker may be told besides."""
 
     architecture: str = CROSS_ENCODER
@@ -69,7 +69,7 @@ class RerankerOptions(TrainOptions):
     """Queries made of the passages themselves for each question that is trained on; 0 for questions alone."""
 
     def __post_init__(self) -> None:
-        TrainOptions.__post_init__(self)
+        PairOptions.__post_init__(self)
         if self.architecture not in ARCHITECTURES:
             known = " or ".join(ARCHITECTURES)
             raise UsageError(f"unknown architecture {self.architecture!r}", hint=f"use {known}")

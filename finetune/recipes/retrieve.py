@@ -15,7 +15,7 @@ from ..data.build import build_parts
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
 from ..data.utility import retrieval_need_rows
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions
 from ..pair_metrics import auroc, balanced_accuracy, by_set, threshold_of
 from ..pair_rows import Examples, PairTask
 from ..pair_training import train_pairs
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROLE: TrainedRole = "retrieve"
 SUMMARY = "question to whether anything must be looked up"
 METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
-DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=96, batch_size=64, epochs=1.0)
+DEFAULTS = PairOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=96, batch_size=64, epochs=1.0)
 
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:

@@ -18,7 +18,7 @@ from ..data.build import build_parts
 from ..data.claims import support_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions
 from ..pair_metrics import auroc, balanced_accuracy, by_set, macro_f1, set_weights, threshold_of
 from ..pair_rows import Examples, PairTask
 from ..pair_training import train_pairs
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROLE: TrainedRole = "support"
 SUMMARY = "claim and passage to fully, partially or not supported"
 METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
-DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
+DEFAULTS = PairOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=288, batch_size=32, epochs=1.0)
 LABELS = ("fully", "partially", "none")
 FULLY = LABELS.index("fully")
 

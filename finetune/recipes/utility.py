@@ -17,7 +17,7 @@ from ..data.build import build_parts
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
 from ..data.utility import utility_rows
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions
 from ..pair_metrics import by_set, macro_f1, rank_correlation
 from ..pair_rows import Examples, PairTask
 from ..pair_training import train_pairs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROLE: TrainedRole = "utility"
 SUMMARY = "question and answer to usefulness from 1 to 5"
 METHODS: tuple[Method, ...] = ("lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
-DEFAULTS = TrainOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=192, batch_size=32, epochs=1.0)
+DEFAULTS = PairOptions(method="lora", rank=16, learning_rate=5e-4, max_tokens=192, batch_size=32, epochs=1.0)
 LABELS = ("1", "2", "3", "4", "5")
 VALUES = np.array([float(label) for label in LABELS])
 
