@@ -103,6 +103,26 @@ def answers() -> str:
     return f"{title}\n\n{table(head, rows)}"
 
 
+def reranked() -> str:
+    """What the shipped reranker changes."""
+    rows = [
+        [
+            row["set"],
+            row["n"],
+            f"{row['default']:.3f}",
+            f"{row['reranked']:.3f}",
+            f"{row['gain']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+        ]
+        for row in load("finetune_reranker")["rows"]
+    ]
+    head = ["set", "queries", "`default`", "with `reranker:bundled`", "difference, paired 95 % interval"]
+    title = (
+        "nDCG@10, the first 50 passages reranked; questions on documents that the reranker was not trained on "
+        "([figures](docs/results/finetune_reranker.md)):"
+    )
+    return f"{title}\n\n{table(head, rows)}"
+
+
 def main() -> None:
     machine = load("retrieval")["machine"]
     text = "\n".join(
@@ -119,9 +139,11 @@ def main() -> None:
                     "documents",
                     "harness",
                     "finetune_evaluator",
+                    "finetune_reranker",
                 ]
             )
             + "\n",
+            reranked() + "\n",
             reading() + "\n",
             answers() + "\n",
         ]

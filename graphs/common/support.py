@@ -20,6 +20,7 @@ __all__ = (
     "SupportCritic",
     "added_terms",
     "content_terms",
+    "held_share",
     "held_terms",
     "is_closed",
     "quote_windows",
@@ -174,9 +175,21 @@ class OverlapCritic:
         return sorted(found, key=lambda item: (-item.score, item.passage))
 
 
+def held_share(sentence: str, question: str, text: str, above: str = "") -> float:
+    """The share of the words that a sentence adds to its question that stand in a text or in what stands above it, from
+    0 to 1; 1 where it adds none. Numbers and names weigh double.
+
+        >>> held_share("Staff get 25 days.", "How much leave do staff get?", "Leave is 25 working days.")
+        1.0
+    """
+    return _share(added_terms(sentence, question), held_terms(text) | held_terms(above))
+
+
 def _share(terms: dict[str, bool], held: frozenset[str]) -> float:
     """The weight of the terms that are held; numbers and names weigh double."""
     weights = {term: 2 if hard else 1 for term, hard in terms.items()}
+    if not weights:
+        return 1.0
     return sum(weight for term, weight in weights.items() if term in held) / sum(weights.values())
 
 

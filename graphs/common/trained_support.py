@@ -24,10 +24,12 @@ from .support import (
     Support,
     SupportCritic,
     added_terms,
+    held_share,
     held_terms,
     is_closed,
     quote_windows,
 )
+from .support_mixture import SupportMixture
 
 if TYPE_CHECKING:
     from ...models.pair_classifier import PairClassifier
@@ -45,7 +47,8 @@ MOST_QUOTES = 12
 class TrainedSupportCritic:
     """Supported means: the classifier finds the sentence, read after its question, fully supported by a passage with a
     probability of at least `threshold`. Of a passage that is longer than the classifier reads, the best of its
-    overlapping windows of sentences counts. Satisfies `SupportCritic`; made by `load_support_critic`.
+    overlapping windows of sentences counts. Where the artifact brings a mixture, the share of the sentence's words that
+    the passage holds counts too (`SupportMixture`). Satisfies `SupportCritic`; made by `load_support_critic`.
 
     With `guard`, a number or name that the sentence adds must stand in the passage, in what stands above it, or in the
     question, and a sentence that only repeats the question is supported by nothing.
@@ -64,6 +67,13 @@ class TrainedSupportCritic:
             raise ArtifactError(f"{folder!r} has no label {FULLY!r}: its labels are {classifier.labels}")
         self.threshold = manifest.thresholds.get(FULLY, 0.5) if threshold is None else threshold
         self.guard = guard
+        mixture = manifest.settings.get("mixture")
+        try:
+            self._mixture = SupportMixture(**mixture) if mixture else None
+        except TypeError as error:
+            folder = str(classifier.artifact.folder)
+            needed = "it needs weight_model, weight_words and shift"
+            raise ArtifactError(f"{folder!r} has a damaged mixture: {mixture!r}", hint=needed) from error
         self._classifier = classifier
         self._column = classifier.labels.index(FULLY)
         # A passage is read by many sentences, of one answer and of every strategy that found it.
@@ -89,6 +99,12 @@ class TrainedSupportCritic:
         scores: dict[int, float] = {}
         for (index, _), score in zip(read, self._fully([(claim, part) for _, part in read]), strict=True):
             scores[index] = max(score, scores.get(index, 0.0))
+        if self._mixture:
+            shares = [
+                held_share(sentence, question, passages[i].page_content, passage_context(passages[i].metadata))
+                for i in scores
+            ]
+            scores = dict(zip(scores, self._mixture.scores(list(scores.values()), shares).tolist(), strict=True))
         found = {index: score for index, score in scores.items() if score >= self.threshold}
         hard = {term for term, is_hard in new.items() if is_hard}
         quotes = self._quotes(claim, hard, {index: passages[index] for index in found})

@@ -16,7 +16,8 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from ragloom.errors import ArtifactError, UnknownModelError
 from ragloom.graphs import naive_rag
 from ragloom.graphs.common.drafting import DraftSplitter, quoted_span
-from ragloom.graphs.common.support import OverlapCritic, quote_windows
+from ragloom.graphs.common.support import OverlapCritic, held_share, quote_windows
+from ragloom.graphs.common.support_mixture import SupportMixture
 from ragloom.graphs.common.trained_support import TrainedSupportCritic, load_support_critic
 from ragloom.models.drafts import ABSTENTION
 from ragloom.models.pair_classifier import load_pair_classifier
@@ -136,6 +137,21 @@ def test_blank_passages_and_none(spec: str) -> None:
     table = "| City | Limit |\n|---|---|\n| Vienna | 165 |"
     [found] = critic.support("The limit in Vienna is 165.", "What is the limit?", [Document(table)])
     assert table[found.start : found.end] == "| Vienna | 165 |"
+
+
+def test_a_mixture_weighs_classifier_and_words(base: Path, tmp_path: Path) -> None:
+    mixture = {"weight_model": 0.7, "weight_words": 3.0, "shift": -1.0}
+    mixed = make_artifact(tmp_path / "mixed", base, "support", settings={"mixture": mixture})
+    spec = f"support:{mixed}"
+    alone = fully(spec, claim_text(SAID, QUESTION), LEAVE, TRAVEL)
+    shares = [held_share(SAID, QUESTION, LEAVE), held_share(SAID, QUESTION, TRAVEL)]
+    assert shares[0] == 1 > shares[1]
+    wanted = SupportMixture(**mixture).scores(alone, shares)
+    found = critic_of(spec, threshold=0.0, guard=False).support(SAID, QUESTION, [Document(LEAVE), Document(TRAVEL)])
+    assert {item.passage: item.score for item in found} == pytest.approx(dict(enumerate(wanted)), abs=1e-4)
+    damaged = make_artifact(tmp_path / "damaged", base, "support", settings={"mixture": {"weight": 1}})
+    with pytest.raises(ArtifactError, match="mixture"):
+        load_support_critic(f"support:{damaged}", **CPU)
 
 
 def test_wrong_names_and_artifacts(base: Path, tmp_path: Path) -> None:
