@@ -57,6 +57,13 @@ def overlap(claims: Sequence[Any]) -> list[float]:
     return _by(OverlapCritic(threshold=0.0), claims, Document)
 
 
+def words(claims: Sequence[Any]) -> list[float]:
+    """The share of the claim's words that the evidence holds: half of what a critic with a mixture weighs."""
+    from ragloom.graphs.common.support import held_share
+
+    return [held_share(each.claim, each.question, " ".join(each.sentences)) for each in claims]
+
+
 def similarity(claims: Sequence[Any]) -> list[float]:
     """Of EmbeddingCritic: the nearest window of one to three sentences."""
     from langchain_core.documents import Document
@@ -74,9 +81,8 @@ def trained(spec: str, claims: Sequence[Any]) -> list[float]:
     from ragloom.graphs.common.trained_support import TrainedSupportCritic
     from ragloom.models.pair_classifier import load_pair_classifier
 
-    return _by(
-        TrainedSupportCritic(load_pair_classifier(spec, "support"), threshold=0.0, guard=False), claims, Document
-    )
+    critic = TrainedSupportCritic(load_pair_classifier(spec, "support"))
+    return [critic.scores(each.claim, each.question, [Document(" ".join(each.sentences))])[0] for each in claims]
 
 
 def prompted(llm: str, claims: Sequence[Any]) -> list[float]:
@@ -115,7 +121,7 @@ def main() -> None:
         return
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-    scorers = {"critic": lambda claims: trained(given.critic, claims), "overlap": overlap, "embeddings": similarity}
+    scorers = {"critic": lambda claims: trained(given.critic, claims), "overlap": overlap, "words": words, "embeddings": similarity}
     trained_on = [name for name in TRAINED if name in names]
     dev = [(name, claim) for name in trained_on for claim in claims_of(given.data, name, "dev", given.limit)]
     limits = {name: threshold(score([claim for _, claim in dev]), dev) for name, score in scorers.items()}

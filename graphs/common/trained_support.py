@@ -92,27 +92,32 @@ class TrainedSupportCritic:
         new = added_terms(sentence, question)
         if not re.search(r"\w", sentence) or (self.guard and not new and not is_closed(question)):
             return []
-        claim = claim_text(sentence, question)
-        room = room_beside(self._classifier, claim)
         readable = [i for i, passage in enumerate(passages) if self._may_support(new, question, passage)]
-        read = [(i, part) for i in readable for part in self._parts(passages[i], room)]
-        scores: dict[int, float] = {}
-        for (index, _), score in zip(read, self._fully([(claim, part) for _, part in read]), strict=True):
-            scores[index] = max(score, scores.get(index, 0.0))
-        if self._mixture:
-            shares = [
-                held_share(sentence, question, passages[i].page_content, passage_context(passages[i].metadata))
-                for i in scores
-            ]
-            scores = dict(zip(scores, self._mixture.scores(list(scores.values()), shares).tolist(), strict=True))
+        scores = dict(zip(readable, self.scores(sentence, question, [passages[i] for i in readable]), strict=True))
         found = {index: score for index, score in scores.items() if score >= self.threshold}
         hard = {term for term, is_hard in new.items() if is_hard}
-        quotes = self._quotes(claim, hard, {index: passages[index] for index in found})
+        quotes = self._quotes(claim_text(sentence, question), hard, {index: passages[index] for index in found})
         # Rounding must not lift a score over the threshold, nor push it under.
         supports = [
             Support(index, *quotes[index], max(round(score, 4), self.threshold)) for index, score in found.items()
         ]
         return sorted(supports, key=lambda item: (-item.score, item.passage))
+
+    def scores(self, sentence: str, question: str, passages: Sequence[Document]) -> list[float]:
+        """How far each passage supports the sentence, 0 to 1, whatever the guard says of it."""
+        claim = claim_text(sentence, question)
+        room = room_beside(self._classifier, claim)
+        read = [(i, part) for i, passage in enumerate(passages) for part in self._parts(passage, room)]
+        best = [0.0] * len(passages)
+        for (index, _), score in zip(read, self._fully([(claim, part) for _, part in read]), strict=True):
+            best[index] = max(score, best[index])
+        if self._mixture is None or not passages:
+            return best
+        shares = [
+            held_share(sentence, question, passage.page_content, passage_context(passage.metadata))
+            for passage in passages
+        ]
+        return [float(score) for score in self._mixture.scores(best, shares)]
 
     def _may_support(self, new: dict[str, bool], question: str, passage: Document) -> bool:
         text = passage.page_content

@@ -253,7 +253,8 @@ def test_settings_of_one_role_are_listed_and_checked(cli: Cli, base: str) -> Non
     settings = {row["role"]: row["settings"] for row in listed.lines}
     assert settings["embedder"].keys() == {"negatives", "matryoshka", "replay", "replay_data", "strengths"}
     assert settings["drafter"].keys() == {"prompt_tokens", "answer_tokens", "measured"}
-    assert settings["evaluator"] == {}
+    assert settings["evaluator"] == {"start": None, "made": 0.0}
+    assert settings["router"] == {}
     write_corpus(Path("towns"))
     for given, said in (
         ("negatives=many", "use a whole number"),
