@@ -121,7 +121,12 @@ def main() -> None:
         return
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-    scorers = {"critic": lambda claims: trained(given.critic, claims), "overlap": overlap, "words": words, "embeddings": similarity}
+    scorers = {
+        "critic": lambda claims: trained(given.critic, claims),
+        "overlap": overlap,
+        "words": words,
+        "embeddings": similarity,
+    }
     trained_on = [name for name in TRAINED if name in names]
     dev = [(name, claim) for name in trained_on for claim in claims_of(given.data, name, "dev", given.limit)]
     limits = {name: threshold(score([claim for _, claim in dev]), dev) for name, score in scorers.items()}

@@ -140,6 +140,7 @@ def main() -> None:
                     "harness",
                     "finetune_evaluator",
                     "finetune_reranker",
+                    "finetune_support",
                 ]
             )
             + "\n",

@@ -97,7 +97,6 @@ def test_retrieve_with_a_reranker(filled: Cli, made: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--critic", "support:bundled"), 2, "ragloom ships no support"),
         (("--llm", "drafter:bundled"), 2, "ragloom ships no drafter"),
         (("--embedder", "embedder:bundled"), 2, "ragloom ships no embedder"),
         (("--critic", "suport:x"), 2, "did you mean 'support'"),

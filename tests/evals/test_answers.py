@@ -558,7 +558,6 @@ def test_command(cli: Cli, cities: Path) -> None:
         (("{cities}", "--support-by", "judge"), "use overlap, embedding, support:bundled or support:PATH"),
         (("{cities}", "--critic", "judge"), "use overlap, support:bundled or support:PATH"),
         (("{cities}", "--critic", "embedding"), "use --support-by embedding"),
-        (("{cities}", "--critic", "support:bundled"), "ragloom ships no support"),
         (("{cities}", "{cities}"), "two sets are called 'cities'"),
         (("{cities}", "--llm", "gtp:x"), "gtp"),
         (("{cities}", "--drop-gold", "2"), "less than or equal to 1"),

@@ -157,8 +157,6 @@ def test_a_mixture_weighs_classifier_and_words(base: Path, tmp_path: Path) -> No
 def test_wrong_names_and_artifacts(base: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match=r"did you mean 'overlap'\?"):
         load_support_critic("overlop")
-    with pytest.raises(UnknownModelError, match="ragloom ships no support"):
-        load_support_critic("support:bundled")
     other = make_artifact(tmp_path / "other", base, "support", labels=("yes", "no"))
     with pytest.raises(ArtifactError, match="has no label 'fully'"):
         load_support_critic(f"support:{other}", **CPU)

@@ -7,8 +7,10 @@ import re
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, TextNode
 
+from ragloom.graphs.common.trained_support import load_support_critic
 from ragloom.models import load_evaluator, load_reranker
 from ragloom.models.artifacts import bundled_artifacts, open_artifact
 
@@ -47,6 +49,14 @@ def test_the_evaluator_knows_the_passage() -> None:
     grades = load_evaluator("evaluator:bundled", **CPU).grade(QUESTION, PASSAGES)
     assert grades.index(max(grades)) == 2
     assert grades[2] > 0.5 > max(grades[0], grades[3])
+
+
+def test_the_support_critic_knows_what_a_passage_bears_out() -> None:
+    critic = load_support_critic("support:bundled", **CPU)
+    passages = [Document(text) for text in PASSAGES]
+    assert [item.passage for item in critic.support("Parents get 60 days of leave.", QUESTION, passages)] == [2]
+    assert critic.support("Parents get 90 days of leave.", QUESTION, passages) == []
+    assert critic.support("Lunch is served by robots.", QUESTION, passages) == []
 
 
 def test_the_reranker_finds_the_passage_that_came_last() -> None:
