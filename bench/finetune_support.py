@@ -3,7 +3,8 @@
 Claims with their evidence, each as labelled by people (HaluEval-QA: by construction). Of sets that were trained on
 (HaluEval, BEGIN, Q2, WiCE) the test part of the split by document; QAGS, FaithBench, SciFact and Climate-FEVER are no
 training data at all. Every scorer gets its threshold from the same claims, the dev part of the training sets,
-each set counting as much as the others. Partly supported counts as not supported. Evidence that is too long for a
+each set counting as much as the others. That words are weighed beside the classifier, and how they are counted, was
+chosen while these sets were looked at: on others expect less. Partly supported counts as not supported. Evidence that is too long for a
 scorer is read in windows, and the best one counts.
 """
 
@@ -168,7 +169,8 @@ def report(found: dict[str, list[Any]], llm: str) -> None:
         lines.append(("mean", "", *(f"{means[name]:.3f}" for name in columns)))
         parts.append(f"## {title}, balanced accuracy\n\n{table(('set', 'claims', *columns), lines)}")
         best = max(value for name, value in means.items() if name != "critic" and "AUROC" not in name)
-        what = f"support: balanced accuracy above the best other, {'all claims' if key == 'rows' else 'sample'}"
+        rivals = "best other" if llm else "best other (none prompted)"
+        what = f"support: balanced accuracy above the {rivals}, {'all claims' if key == 'rows' else 'sample'}"
         targets.append(verdict(what, means["critic"] - best, 0.0))
     publish("finetune_support", "The support critic on documents it was not trained on", parts, found, targets)
 
