@@ -4,8 +4,8 @@ Claims with their evidence, each as labelled by people (HaluEval-QA: by construc
 (HaluEval, BEGIN, Q2, WiCE) the test part of the split by document; QAGS, FaithBench, SciFact and Climate-FEVER are no
 training data at all. Every scorer gets its threshold from the same claims, the dev part of the training sets,
 each set counting as much as the others. That words are weighed beside the classifier, and how they are counted, was
-chosen while these sets were looked at: on others expect less. Partly supported counts as not supported. Evidence that is too long for a
-scorer is read in windows, and the best one counts.
+chosen while these sets were looked at: on others expect less. Partly supported counts as not supported. Evidence that
+is too long for a scorer is read in windows, and the best one counts.
 """
 
 from __future__ import annotations
