@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...errors import ArtifactError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from ...models.artifacts import Artifact
 
 __all__ = ("SupportMixture",)
 
@@ -35,6 +39,16 @@ class SupportMixture:
     weight_model: float
     weight_words: float
     shift: float
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> SupportMixture | None:
+        """The one that an artifact brings, if any. `ArtifactError` where its weights are not these three."""
+        told = artifact.manifest.settings.get("mixture")
+        try:
+            return cls(**told) if told else None
+        except TypeError as error:
+            needed = "it needs weight_model, weight_words and shift"
+            raise ArtifactError(f"{str(artifact.folder)!r} has a damaged mixture: {told!r}", hint=needed) from error
 
     @classmethod
     def fitted(

@@ -67,13 +67,7 @@ class TrainedSupportCritic:
             raise ArtifactError(f"{folder!r} has no label {FULLY!r}: its labels are {classifier.labels}")
         self.threshold = manifest.thresholds.get(FULLY, 0.5) if threshold is None else threshold
         self.guard = guard
-        mixture = manifest.settings.get("mixture")
-        try:
-            self._mixture = SupportMixture(**mixture) if mixture else None
-        except TypeError as error:
-            folder = str(classifier.artifact.folder)
-            needed = "it needs weight_model, weight_words and shift"
-            raise ArtifactError(f"{folder!r} has a damaged mixture: {mixture!r}", hint=needed) from error
+        self._mixture = SupportMixture.of(classifier.artifact)
         self._classifier = classifier
         self._column = classifier.labels.index(FULLY)
         # A passage is read by many sentences, of one answer and of every strategy that found it.
