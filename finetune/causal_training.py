@@ -121,7 +121,9 @@ def train_causal(
         "gradient_checkpointing": False,
         **trainer_arguments(options, out, len(train), metric="eval_loss" if dev else None, greater_is_better=False),
         "max_length": None,  # rows were cut already, and never within an answer
-        "train_sampling_strategy": "group_by_length",
+        # Grouped by length, rows would come from long to short in a few sweeps, and the kinds of rows with them: after
+        # the short ones, a third without an answer, a drafter did nothing but abstain.
+        "train_sampling_strategy": "random",
     }
     log: list[dict[str, float]] = []
     with warnings.catch_warnings():
