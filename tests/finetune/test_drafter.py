@@ -297,6 +297,30 @@ def test_the_loss_on_a_cpu_is_that_of_trl(base: Path, tmp_path: Path, method: st
     assert found[0][0] > 0.5 and max(found[0][1:]) > 1e-3
 
 
+def test_long_and_short_rows_are_learnt_side_by_side(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Abstentions are short. From long to short, the last thing that is learnt would be to abstain.
+    learnt: list[int] = []
+
+    def recording(*arguments: Any, **more: Any) -> Any:
+        class Recording(completion_trainer(*arguments, **more)):  # type: ignore[misc]
+            def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
+                learnt.append(inputs["input_ids"].shape[1])
+                return super().compute_loss(model, inputs, *rest, **named)
+
+        return Recording
+
+    monkeypatch.setattr("ragloom.finetune.causal_training.completion_trainer", recording)
+    rows = [{"input_ids": [3] * size, "labels": [3] * size} for size in (8, 24) * 32]
+    options = TrainOptions(base=f"hf:{base}", batch_size=1, accumulate=4, epochs=1.0, evaluations=1)
+    model, tokenizer = load_base(base, options), load_tokenizer(base)
+    train_causal(model, tokenizer, {"train": rows}, tmp_path, options, no_tell)
+    steps = [{*learnt[at : at + 4]} for at in range(0, 64, 4)]
+    assert sorted(learnt) == [8] * 32 + [24] * 32
+    assert sum(len(step) == 2 for step in steps) > 10, steps
+
+
 @pytest.mark.parametrize("method", ["lora", "prefix", "prompt"])
 def test_an_answer_does_not_depend_on_what_is_answered_with_it(base: Path, method: str) -> None:
     import peft
