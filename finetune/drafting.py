@@ -34,23 +34,21 @@ def reader_prompt(row: TrainingRow, kept: Sequence[int] | None = None) -> list[d
 
 
 def right_draft(row: TrainingRow, kept: Sequence[int] | None = None) -> Draft:
-    """What should be said, citing the gold passage by its number among those that were kept."""
-    if not row["answerable"]:
-        return Draft(abstained=True)
+    """What should be said, citing the passage of the rationale by its number among those that were kept."""
     places = range(len(row["passages"])) if kept is None else kept
-    gold = _gold(row)
-    cited = tuple(number for number, place in enumerate(places, start=1) if place == gold)
-    return Draft(row["rationale"], row["answer"], cited)
+    quoted = _quoted(row)
+    cited = tuple(number for number, place in enumerate(places, start=1) if place == quoted)
+    return Draft(row["rationale"], row["answer"], cited, abstained=not row["answerable"])
 
 
 def draft_example(tokenizer: Any, row: TrainingRow, max_tokens: int) -> tuple[Example, list[int]] | None:
     """Token ids and labels of a row within `max_tokens`, and which passages are in it.
 
-    Where it is too long, whole passages are left out, the last ones first, never the gold one; None where that does not
-    help. The loss is that of the completion.
+    Where it is too long, whole passages are left out, the last ones first, never the one of the rationale; None where
+    that does not help. The loss is that of the completion.
     """
     kept = list(range(len(row["passages"])))
-    gold = _gold(row)
+    quoted = _quoted(row)
     while True:
         prompt = prompt_ids(tokenizer, draft_prompt(row, kept))
         said = tokenizer(render_draft(right_draft(row, kept)), add_special_tokens=False)["input_ids"]
@@ -58,8 +56,8 @@ def draft_example(tokenizer: Any, row: TrainingRow, max_tokens: int) -> tuple[Ex
         if len(prompt) + len(completion) <= max_tokens:
             labels = [*[IGNORED] * len(prompt), *completion]
             return {"input_ids": [*prompt, *completion], "labels": labels}, kept
-        spare = [place for place in kept if place != gold]
-        if not spare or len(kept) == 1 or (row["answerable"] and gold < 0):
+        spare = [place for place in kept if place != quoted]
+        if not spare or len(kept) == 1 or (row["answerable"] and quoted < 0):
             return None
         kept.remove(spare[-1])
 
@@ -102,6 +100,14 @@ def _gold(row: TrainingRow) -> int:
         if row["rationale"] and row["rationale"] in passage:
             return place
     return next((place for place, passage in enumerate(passages) if holds_answer(passage, [row["answer"]])), -1)
+
+
+def _quoted(row: TrainingRow) -> int:
+    """Place of the passage that the rationale is of: the gold one, or the one that came nearest; -1 for neither."""
+    if row["answerable"]:
+        return _gold(row)
+    rationale = row["rationale"]
+    return next((place for place, passage in enumerate(row["passages"]) if rationale and rationale in passage), -1)
 
 
 def _messages(package: str, name: str, row: TrainingRow, kept: Sequence[int] | None) -> list[dict[str, str]]:

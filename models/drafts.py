@@ -3,9 +3,10 @@
     Rationale: The Amazon basin covers 7,000,000 square kilometres. [2]
     Answer: 7,000,000 square kilometres
 
-or the one sentence `ABSTENTION`. Rationale first, then answer, as in Wang et al., 2024, "Speculative RAG",
-https://arxiv.org/abs/2407.08223, section 3; the citation and the abstention are ours. The prompt is
-`prompts/drafter.jinja` of this package.
+where the answer may be `ABSTENTION`, after the sentence that came nearest; or that alone. Rationale first, then answer,
+as in Wang et al., 2024, "Speculative RAG", https://arxiv.org/abs/2407.08223, section 3; the citation and the abstention
+are ours. Whether anything answers the question is said behind the quote, not before it: beside one sentence a small
+model can tell, at its first word it could not (AUROC 0.67). The prompt is `prompts/drafter.jinja` of this package.
 
     >>> parse_draft("Rationale: It opened in 1889. [2]\\nAnswer: 1889")
     Draft(rationale='It opened in 1889.', answer='1889', cited=(2,), abstained=False)
@@ -36,9 +37,10 @@ _RUN_ON = re.compile(r"\b(?:Answer|ANSWER):\s*")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """One draft in canonical form: single spaces, citation marks in `cited`, nothing beside an abstention."""
+    """One draft in canonical form: single spaces, citation marks in `cited`, no answer beside an abstention."""
 
     rationale: str = ""
+    """The sentence that it quotes; of an abstention the one that came nearest, if any."""
     answer: str = ""
     cited: tuple[int, ...] = ()
     """Numbers of the passages that it quotes, from 1."""
@@ -50,9 +52,9 @@ class Draft:
         abstained = self.abstained or answer.casefold().strip(" .!") in _REFUSALS
         cited = dict.fromkeys(number for number in (*self.cited, *marked, *also) if 1 <= number <= 999)
         for name, value in (
-            ("rationale", "" if abstained else rationale),
+            ("rationale", rationale),
             ("answer", "" if abstained else answer),
-            ("cited", () if abstained else tuple(cited)),
+            ("cited", () if abstained and not rationale else tuple(cited)),
             ("abstained", abstained),
         ):
             object.__setattr__(self, name, value)
@@ -80,11 +82,12 @@ def parse_draft(text: str) -> Draft:
 
 def render_draft(draft: Draft) -> str:
     """The text that says it: `parse_draft(render_draft(draft)) == draft`."""
-    if draft.abstained:
+    if draft.abstained and not draft.rationale:
         return ABSTENTION
     marks = "".join(f" [{number}]" for number in draft.cited)
     rationale = f" {draft.rationale}" if draft.rationale else ""
-    return f"Rationale:{rationale}{marks}\nAnswer:{f' {draft.answer}' if draft.answer else ''}"
+    answer = ABSTENTION if draft.abstained else draft.answer
+    return f"Rationale:{rationale}{marks}\nAnswer:{f' {answer}' if answer else ''}"
 
 
 def _unmarked(text: str) -> tuple[str, Iterable[int]]:

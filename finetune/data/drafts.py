@@ -3,7 +3,7 @@
 The rationale is the sentence of the gold passage that carries the answer, as it stands there (Speculative RAG had a
 large model write it; a quote can be checked). Distractors come from the same part of the data, so that no text that is
 measured on was ever seen, and hold no right answer. Some questions lose their gold passage, and some of SQuAD 2 have
-none: the drafter must say so.
+none: the drafter must say so, of the sentence that shares most words with the question.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ...evals.answer_sets import share_of
 from ...evals.text_metrics import contains, normalize
+from ...graphs.common.support import content_terms
 from ...retrieval.sentences import sentence_spans
 from ..options import Tell, no_tell
 from .mining import Mined, Pieces, gold_pieces, hard_negatives, mine
@@ -32,7 +33,7 @@ from .traces import trace_rows
 if TYPE_CHECKING:
     from ...models.protocols import Embedder
 
-__all__ = ("Evidence", "draft_rows", "find_evidence", "shortened")
+__all__ = ("Evidence", "draft_rows", "find_evidence", "nearest_sentence", "shortened")
 
 Distractor = tuple[str, str, str]
 """Id, title and text of a passage, or of a piece of it."""
@@ -167,6 +168,19 @@ def shortened(text: str, words: int, rng: random.Random, around: tuple[int, int]
     return piece
 
 
+def nearest_sentence(question: str, texts: Sequence[str]) -> str:
+    """The sentence that shares most content words with the question, the shortest of those; "" where none does any.
+
+    >>> nearest_sentence("Who sold the mill?", ["The mill was built by Duke Otto. It burnt in 1688."])
+    'The mill was built by Duke Otto.'
+    """
+    asked = {term for term, _ in content_terms(question)}
+    sentences = [text[start:end] for text in texts for start, end in sentence_spans(text)]
+    shared = {each: len(asked & {term for term, _ in content_terms(each)}) for each in sentences}
+    usable = [each for each in sentences if shared[each] and _words(each) <= LONGEST_RATIONALE]
+    return max(usable, key=lambda each: (shared[each], -len(each)), default="")
+
+
 def _chosen_questions(
     found: QuestionSet, seed: int, limit: int | None, unanswerable: float
 ) -> list[tuple[Asked, Evidence | None]]:
@@ -216,11 +230,12 @@ def _row(
         rng.shuffle(texts)
     if not texts:
         return None
+    passages = [" ".join(text.split()) for _, text in texts]
     return {
         "question": asked.question,
-        "passages": [" ".join(text.split()) for _, text in texts],
+        "passages": passages,
         "titles": [title if titled else "" for title, _ in texts],
-        "rationale": rationale,
+        "rationale": rationale if place else nearest_sentence(asked.question, passages),
         "answer": place.answer if place else "",
         "answers": list(asked.answers) if place else [],
         "answerable": place is not None,

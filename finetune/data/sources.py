@@ -41,7 +41,7 @@ LAYOUTS = (
     "an answer set (questions, passages), a retrieval set (corpus, queries, qrels), labelled claims, labelled texts, "
     "traces, rows or a corpus (passages, documents, a knowledge base)"
 )
-BUILDER_VERSION = "2"
+BUILDER_VERSION = "3"
 """Raised whenever equal data and settings would give other rows than before."""
 
 
