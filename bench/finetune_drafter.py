@@ -4,7 +4,8 @@ Rows are those of the recipe (`finetune/data/drafts.py`), of the test part of th
 among what our retriever finds beside it, or no passage that answers. All models read the same passages, cut to
 `--budget` tokens of prompt, by llama.cpp at temperature 0: the base by the drafter's prompt and by the prompt that
 `ask` has for a short answer, the drafter by its own. An abstention where there is an answer scores 0. What was said is
-kept in bench/cache. With `--drafter none`, or fewer rows than by default, nothing is written to docs/results.
+kept in bench/cache; the speed is measured anew, the models in turn. With `--drafter none`, or fewer rows than by
+default, nothing is written to docs/results.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ from common import CACHE, SEED, ended_well, has, opened, options, publish, say, 
 
 SETS = ("squad", "qed", "fairytaleqa")
 BASE, DRAFTER = "bundled:smollm2", "drafter:bundled"
-LIMIT, BUDGET, ANSWER = 200, 512, 96
+LIMIT, BUDGET, ANSWER = 100, 512, 96
 WANTED = 0.15
 """F1 over the untrained base."""
 DRAWN = 12
 """Questions from which rows are made for each that is wanted: about one in seven is of the test part."""
 QUALITY = {"f1": "F1", "em": "EM", "contains": "contains"}
+RIGHT = ("answered", "abstained")
+TIMED = 20
+"""Prompts on which the speed is measured."""
 Row = dict[str, Any]
+Prompt = list[dict[str, str]]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -73,58 +78,86 @@ def within(row: Row, llm: Any, budget: int) -> Row:
     return {**row, **columns, "gold": kept.index(row["gold"]) if row["answerable"] else -1}
 
 
-def answers(llm: Any, name: str, prompts: Sequence[list[dict[str, str]]]) -> list[dict[str, Any]]:
-    """{text, tokens, seconds} of each prompt; `seconds` from the first token to the last."""
+def answers(llm: Any, name: str, prompts: Sequence[Prompt]) -> list[str]:
+    """What the model says to each prompt."""
     path = CACHE / f"drafts-{hashlib.sha256(name.encode()).hexdigest()[:12]}.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    known = {line["prompt"]: line for line in map(json.loads, lines)}
+    known = {line["prompt"]: line["text"] for line in map(json.loads, lines)}
     keys = [hashlib.sha256(json.dumps(prompt).encode()).hexdigest() for prompt in prompts]
     with path.open("a", encoding="utf-8") as stream:
         for number, (key, prompt) in enumerate(zip(keys, prompts, strict=True)):
             if number % 50 == 0:
                 say(f"{name}: {number} of {len(prompts)}")
             if key not in known:
-                known[key] = {"prompt": key, **said(llm, prompt)}
-                stream.write(json.dumps(known[key], ensure_ascii=False) + "\n")
+                known[key] = str(llm.invoke(_messages(prompt)).text)
+                stream.write(json.dumps({"prompt": key, "text": known[key]}, ensure_ascii=False) + "\n")
                 stream.flush()
     return [known[key] for key in keys]
 
 
-def said(llm: Any, prompt: list[dict[str, str]]) -> dict[str, Any]:
-    """One answer, streamed."""
-    texts, tokens, first, last = [], 0, None, None
+def speeds(asked: dict[str, tuple[Any, Sequence[Prompt]]]) -> dict[str, dict[str, float | None]]:
+    """Of each model, over the same rows in turn: tokens per second of the answer from its first token on, and seconds
+    of the whole answer.
+    """
+    streamed: dict[str, list[tuple[int, float, float]]] = {who: [] for who in asked}
+    for number in range(min(TIMED, *(len(prompts) for _, prompts in asked.values()))):
+        for who, (llm, prompts) in asked.items():
+            streamed[who].append(_streamed(llm, prompts[number]))
+    told = {}
+    for who, found in streamed.items():
+        tokens, writing, whole = (sum(column) for column in zip(*found, strict=True))
+        told[who] = {
+            "tokens_per_second": (tokens - len(found)) / writing if writing else None,
+            "seconds": whole / len(found),
+        }
+    return told
+
+
+def _streamed(llm: Any, prompt: Prompt) -> tuple[int, float, float]:
+    """Tokens of the answer, seconds from its first token to its last, seconds in all."""
+    tokens, first = 1, None
+    begun = time.perf_counter()
     for chunk in llm.stream(_messages(prompt)):
-        if chunk.text:
-            last = time.perf_counter()
-            first = first or last
-            texts.append(str(chunk.text))
+        if chunk.text and first is None:
+            first = time.perf_counter()
         tokens = (chunk.usage_metadata or {}).get("output_tokens", 0) or tokens
-    return {"text": "".join(texts), "tokens": tokens, "seconds": last - first if first and last else 0.0}
+    ended = time.perf_counter()
+    return tokens, ended - (first or ended), ended - begun
 
 
-def scores_of(rows: Sequence[Row], found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def scores_of(rows: Sequence[Row], said: Sequence[str]) -> list[dict[str, Any]]:
     """Scores of the recipe; what `ask` takes for a refusal counts as an abstention, however it is put."""
     from ragloom.finetune.drafting import score_drafts
     from ragloom.graphs.common.reading import _ABSTAINS
     from ragloom.models.drafts import ABSTENTION, parse_draft
 
-    texts = [ABSTENTION if _ABSTAINS.search(parse_draft(each["text"]).answer) else each["text"] for each in found]
-    return score_drafts(rows, texts)
+    return score_drafts(rows, [ABSTENTION if _ABSTAINS.search(parse_draft(text).answer) else text for text in said])
 
 
-def summary(rows: Sequence[Row], scores: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(rows: Sequence[Row], scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means with what each is over."""
     told: dict[str, Any] = {"answerable": sum(bool(row["answerable"]) for row in rows)}
     told["unanswerable"] = len(rows) - told["answerable"]
     for name in QUALITY:
         told[name] = _mean([score[name] for score in scores if name in score])
-    for name, wanted in (("answered", True), ("abstained", False)):
+    for name, wanted in zip(RIGHT, (True, False), strict=True):
         right = [s["right_abstention"] for s, row in zip(scores, rows, strict=True) if row["answerable"] == wanted]
         told[name] = _mean(right)
-    timed = [each for each in found if each["seconds"] > 0 and each["tokens"] > 1]
-    seconds = sum(each["seconds"] for each in timed)
-    told["tokens_per_second"] = sum(each["tokens"] - 1 for each in timed) / seconds if seconds else None
     return told
+
+
+def gains_of(scores: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The drafter's measures less those of the others, with paired 95 % intervals."""
+    from ragloom.evals.statistics import paired_difference
+
+    gains = {}
+    for who in scores:
+        for metric in (*QUALITY, "right_abstention") if who != "drafter" else ():
+            left, right = (
+                {str(i): score.get(metric) for i, score in enumerate(scores[each])} for each in ("drafter", who)
+            )
+            gains[f"{metric} over {who}"] = paired_difference(left, right, seed=SEED)
+    return gains
 
 
 def main() -> None:
@@ -134,56 +167,43 @@ def main() -> None:
     names = [name for name in given.sets.split(",") if has(given.data, name)]
     if not names:
         return
-    from ragloom.evals.statistics import paired_difference
     from ragloom.finetune.drafting import draft_prompt, reader_prompt
     from ragloom.models import load_chat_model
 
     base = load_chat_model(BASE, max_tokens=ANSWER)
     rows = [within(row, base, given.budget) for name in names for row in rows_of(given.data, name, given)]
     drafting = [draft_prompt(row) for row in rows]
-    found = {
-        "base, drafter's prompt": answers(base, f"{BASE} draft", drafting),
-        "base, short prompt": answers(base, f"{BASE} short", [reader_prompt(row) for row in rows]),
+    asked: dict[str, tuple[Any, list[Prompt]]] = {
+        "base, drafter's prompt": (base, drafting),
+        "base, short prompt": (base, [reader_prompt(row) for row in rows]),
     }
+    kept = {who: f"{BASE}, {who}" for who in asked}
     if trained:
-        llm = load_chat_model(given.drafter, max_tokens=ANSWER)
-        found = {"drafter": answers(llm, trained.fingerprint, drafting), **found}
-    scores = {who: scores_of(rows, each) for who, each in found.items()}
-    means = {who: summary(rows, scores[who], each) for who, each in found.items()}
+        asked = {"drafter": (load_chat_model(given.drafter, max_tokens=ANSWER), drafting), **asked}
+        kept["drafter"] = trained.fingerprint
+    scores = {who: scores_of(rows, answers(llm, kept[who], prompts)) for who, (llm, prompts) in asked.items()}
     sets = {}
-    for name in names:
-        at = [i for i, row in enumerate(rows) if row["origin"]["set"] == name]
-        pick = lambda values: [values[i] for i in at]  # noqa: B023, E731  # used at once
-        sets[name] = {who: summary(pick(rows), pick(scores[who]), pick(each)) for who, each in found.items()}
-    gains = {}
-    for who in found if trained else ():
-        for metric in (*QUALITY, "right_abstention"):
-            if who != "drafter":
-                left, right = (
-                    {str(i): score.get(metric) for i, score in enumerate(scores[each])} for each in ("drafter", who)
-                )
-                gains[f"{metric} over {who}"] = paired_difference(left, right, seed=SEED)
-    report(given, means, sets, gains)
+    for name in ("all", *names):
+        at = [i for i, row in enumerate(rows) if name in ("all", row["origin"]["set"])]
+        sets[name] = {who: summary([rows[i] for i in at], [each[i] for i in at]) for who, each in scores.items()}
+    report(given, sets, gains_of(scores) if trained else {}, speeds(asked))
 
 
-def report(given: Any, means: dict[str, Any], sets: dict[str, Any], gains: dict[str, Any]) -> None:
-    columns = (*QUALITY, "answered", "abstained", "tokens_per_second")
-    head = ("answerable", "unanswerable", *QUALITY.values(), "answered rightly", "abstained rightly", "tokens/s")
-
-    def cells(told: dict[str, Any]) -> list[Any]:
-        shown = [
-            None if told[name] is None else f"{told[name]:.{0 if name == columns[-1] else 3}f}" for name in columns
-        ]
-        return [told["answerable"], told["unanswerable"], *("" if each is None else each for each in shown)]
-
+def report(given: Any, sets: dict[str, Any], gains: dict[str, Any], speed: dict[str, Any]) -> None:
+    head = ("set", "model", "answerable", "unanswerable", *QUALITY.values(), "answered rightly", "abstained rightly")
+    shown = lambda value: "" if value is None else f"{value:.3f}"  # noqa: E731
+    rows = [
+        (name, who, told["answerable"], told["unanswerable"], *(shown(told[c]) for c in (*QUALITY, *RIGHT)))
+        for name, each in sets.items()
+        for who, told in each.items()
+    ]
+    timed = [(who, f"{each['tokens_per_second']:.0f}", f"{each['seconds']:.2f}") for who, each in speed.items()]
     parts = [
         f"{given.limit} rows of each set at most, prompts of at most {given.budget} tokens. F1, EM and containment are "
         "over the answerable rows.",
-        table(("model", *head), [(who, *cells(told)) for who, told in means.items()]),
-        "## By set\n\n"
-        + table(
-            ("set", "model", *head), [(name, who, *cells(t)) for name, each in sets.items() for who, t in each.items()]
-        ),
+        table(head, rows),
+        f"## Speed\n\nllama.cpp, the first {TIMED} prompts, the models in turn.\n\n"
+        + table(("model", "tokens/s from the first token on", "seconds of an answer"), timed),
     ]
     targets = []
     if gains:
@@ -195,7 +215,7 @@ def report(given: Any, means: dict[str, Any], sets: dict[str, Any], gains: dict[
         print("\n\n".join(parts))
         say("a part only: nothing is written to docs/results")
         return
-    data = {"models": means, "sets": sets, "gains": gains}
+    data = {"sets": sets, "gains": gains, "speed": speed}
     publish("finetune_drafter", "The drafter on documents it was not trained on", parts, data, targets)
 
 

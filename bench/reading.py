@@ -1,6 +1,6 @@
 """Naive RAG on the handbook's questions, and the overlap critic on sets with groundedness labels.
 
-python bench/reading.py [--llm bundled:smollm2 --llm gguf:PATH]
+python bench/reading.py [--llm bundled:smollm2 --llm drafter:bundled --llm gguf:PATH]
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from typing import Any
 
 from common import ROOT, SEED, has, options, plain, publish, read_jsonl, table
 
+LLMS = ("bundled:smollm2", "drafter:bundled")
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--llm", action="append", help="chat model; repeatable (default bundled:smollm2)")
+    parser.add_argument("--llm", action="append", help=f"chat model; repeatable (default {' and '.join(LLMS)})")
 
 
 def handbook(llm: str) -> dict[str, Any]:
-    """How naive RAG answers the handbook's questions with one model."""
+    """How naive RAG answers the handbook's questions with one model; a drafter by the prompt it was trained with."""
     from ragloom.graphs import naive_rag
     from ragloom.models import load_chat_model
     from ragloom.retrieval import KnowledgeBase
+    from ragloom.settings import load_settings
 
     questions = read_jsonl(ROOT / "examples" / "handbook_questions.jsonl")
     counts = {"right": 0, "right and cited": 0, "wrong": 0, "abstained": 0, "unanswerable abstained": 0}
@@ -34,7 +36,8 @@ def handbook(llm: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         kb = KnowledgeBase(folder)
         kb.ingest([ROOT / "examples" / "handbook"])
-        graph = naive_rag(kb.retriever(), load_chat_model(llm))
+        asked = load_settings(llm=llm).strategy_options("naive")
+        graph = naive_rag(kb.retriever(), load_chat_model(llm), **asked)
         for question in questions:
             began = time.perf_counter()
             result = graph.invoke({"question": question["question"]})
@@ -115,7 +118,7 @@ def about_the_question(data: Path, name: str, limit: int = 800) -> list[Any]:
 
 def main() -> None:
     given = options(__doc__, add_options)
-    answers = [handbook(llm) for llm in given.llm or ["bundled:smollm2"]]
+    answers = [handbook(llm) for llm in given.llm or LLMS]
     head = list(answers[0])
     parts = ["## Naive RAG on the handbook\n\n" + table(head, [list(each.values()) for each in answers])]
     rows, means = [], []
