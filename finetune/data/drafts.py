@@ -3,7 +3,8 @@
 The rationale is the sentence of the gold passage that carries the answer, as it stands there (Speculative RAG had a
 large model write it; a quote can be checked). Distractors come from the same part of the data, so that no text that is
 measured on was ever seen, and hold no right answer. Some questions lose their gold passage, and some of SQuAD 2 have
-none: the drafter must say so, of the sentence that shares most words with the question.
+none: the drafter must say so, of a sentence that is as like the question as right ones are. (Of the most like one it
+would learn that what is like the question answers nothing: tried, and so it did.)
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from .traces import trace_rows
 if TYPE_CHECKING:
     from ...models.protocols import Embedder
 
-__all__ = ("Evidence", "draft_rows", "find_evidence", "nearest_sentence", "shortened")
+__all__ = ("Evidence", "draft_rows", "find_evidence", "likely_quote", "question_share", "shortened")
 
 Distractor = tuple[str, str, str]
 """Id, title and text of a passage, or of a piece of it."""
 
 MOST_DISTRACTORS = 4
-LONG_SHARE = 0.2
+LONG_SHARE = 0.1
 """Of the rows have up to five passages of up to 200 words, as `ask` gives them."""
 LONG_WORDS = 200
 SHORT_WORDS = 100
@@ -53,6 +54,8 @@ TOKENS_PER_WORD = 1.4
 LONGEST_ANSWER = 12
 """Words; what is longer is no short answer."""
 LONGEST_RATIONALE = 70
+UNKNOWN = 0.5
+"""Of a set without answers nobody knows how like its questions right quotes are."""
 OVERLAP = 0.75
 """Share of an answer's words that a sentence must hold to carry it, where it does not stand there word for word."""
 REAL_SHARE = 0.6
@@ -77,7 +80,7 @@ def draft_rows(
     seed: int,
     tell: Tell = no_tell,
     limit: int | None = None,
-    tokens: int = 320,
+    tokens: int = 256,
     unanswerable: float = 0.2,
     hard: bool = True,
     embedder: str | Embedder | None = None,
@@ -90,7 +93,7 @@ def draft_rows(
         seed: equal seeds give equal rows, whatever else is in the data.
         tell: progress.
         limit: questions of a set at most.
-        tokens: of the prompt, about; a fifth of the rows have longer ones.
+        tokens: of the prompt, about; a tenth of the rows have longer ones.
         unanswerable: share of the rows without an answer.
         hard: distractors are what our retriever finds for the question, with some random ones; False: all random.
         embedder: of that retriever.
@@ -111,8 +114,10 @@ def draft_rows(
             pieces, rankings = mine(found, asked, out=out, embedder=embedder, tell=tell)
             mined = (_hard(found, pieces, ranking, seed) for ranking in rankings)
         pools = _pools(found)
+        right = [(item, found.documents[place.passage][1][place.start : place.end]) for item, place in chosen if place]
+        shares = [question_share(item.question, sentence) for item, sentence in right]
         for number, ((item, place), close) in enumerate(zip(chosen, mined, strict=False), start=1):
-            made = _row(found, item, place, close, pools[item.part], seed, tokens)
+            made = _row(found, item, place, close, pools[item.part], seed, tokens, shares)
             if made:
                 yield made
             if number % 200 == 0 or number == len(chosen):
@@ -168,17 +173,25 @@ def shortened(text: str, words: int, rng: random.Random, around: tuple[int, int]
     return piece
 
 
-def nearest_sentence(question: str, texts: Sequence[str]) -> str:
-    """The sentence that shares most content words with the question, the shortest of those; "" where none does any.
+def question_share(question: str, sentence: str) -> float:
+    """The share of a question's content words that stand in a sentence; 0 where it has none.
 
-    >>> nearest_sentence("Who sold the mill?", ["The mill was built by Duke Otto. It burnt in 1688."])
-    'The mill was built by Duke Otto.'
+    >>> question_share("Who sold the mill?", "The mill was built by Duke Otto.")
+    0.5
     """
     asked = {term for term, _ in content_terms(question)}
+    return len(asked & {term for term, _ in content_terms(sentence)}) / len(asked) if asked else 0.0
+
+
+def likely_quote(question: str, texts: Sequence[str], share: float) -> str:
+    """The sentence whose `question_share` is nearest to `share`, the first of those; "" where none is short enough.
+
+    >>> likely_quote("Who sold the mill?", ["It burnt in 1688. The mill was built by Duke Otto."], 0.6)
+    'The mill was built by Duke Otto.'
+    """
     sentences = [text[start:end] for text in texts for start, end in sentence_spans(text)]
-    shared = {each: len(asked & {term for term, _ in content_terms(each)}) for each in sentences}
-    usable = [each for each in sentences if shared[each] and _words(each) <= LONGEST_RATIONALE]
-    return max(usable, key=lambda each: (shared[each], -len(each)), default="")
+    usable = [each for each in sentences if _words(each) <= LONGEST_RATIONALE]
+    return min(usable, key=lambda each: abs(question_share(question, each) - share), default="")
 
 
 def _chosen_questions(
@@ -208,6 +221,7 @@ def _row(
     pool: Sequence[str],
     seed: int,
     tokens: int,
+    shares: Sequence[float],
 ) -> TrainingRow | None:
     rng = random.Random(f"{seed}:{found.name}:{asked.id}")
     is_long = rng.random() < LONG_SHARE
@@ -235,7 +249,7 @@ def _row(
         "question": asked.question,
         "passages": passages,
         "titles": [title if titled else "" for title, _ in texts],
-        "rationale": rationale if place else nearest_sentence(asked.question, passages),
+        "rationale": rationale if place else likely_quote(asked.question, passages, rng.choice(shares or [UNKNOWN])),
         "answer": place.answer if place else "",
         "answers": list(asked.answers) if place else [],
         "answerable": place is not None,

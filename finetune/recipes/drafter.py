@@ -43,8 +43,8 @@ DEV_ROWS = 150
 class DrafterOptions(TrainOptions):
     """What a drafter may be told besides."""
 
-    prompt_tokens: int = 320
-    """Tokens of most prompts, about; a fifth have up to five passages of up to 200 words."""
+    prompt_tokens: int = 256
+    """Tokens of most prompts, about; a tenth have up to five passages of up to 200 words."""
     answer_tokens: int = 96
     """Tokens that an answer may have when it is measured."""
     measured: int = 200

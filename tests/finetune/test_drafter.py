@@ -16,7 +16,7 @@ from ragloom.errors import ArtifactError, UsageError
 from ragloom.finetune.causal_base import base_folder, load_base, load_tokenizer
 from ragloom.finetune.causal_training import IGNORED, prompt_ids, train_causal
 from ragloom.finetune.completion_loss import completion_trainer
-from ragloom.finetune.data.drafts import draft_rows, shortened
+from ragloom.finetune.data.drafts import draft_rows, likely_quote, question_share, shortened
 from ragloom.finetune.data.rows import validate, write_rows
 from ragloom.finetune.data.sources import Source, Sources
 from ragloom.finetune.drafting import draft_example, draft_prompt, right_draft, score_drafts
@@ -143,6 +143,16 @@ def test_rows_hold_the_evidence_or_no_answer(tmp_path: Path) -> None:
             number = row["origin"]["id"][1:]
             assert not any(f"Town {number} was" in text for text in row["passages"])
     assert len({row["gold"] for row in rows if row["answerable"]}) > 2  # not always the same place
+
+
+@given(st.lists(st.sampled_from(["the mill", "Otto", "sold", "burnt down", "in 1688"]), min_size=1).map(" ".join))
+def test_what_is_quoted_without_an_answer_is_as_like_the_question_as_asked_for(question: str) -> None:
+    texts = ["Otto sold it. The mill burnt down in 1688.", "Nothing is known."]
+    sentences = ["Otto sold it.", "The mill burnt down in 1688.", "Nothing is known."]
+    for wanted in (0.0, 0.5, 1.0):
+        found = likely_quote(question, texts, wanted)
+        off = abs(question_share(question, found) - wanted)
+        assert found in sentences and off == min(abs(question_share(question, each) - wanted) for each in sentences)
 
 
 def test_no_passage_is_in_two_parts(tmp_path: Path) -> None:
