@@ -128,10 +128,10 @@ def _streamed(llm: Any, prompt: Prompt) -> tuple[int, float, float]:
 def scores_of(rows: Sequence[Row], said: Sequence[str]) -> list[dict[str, Any]]:
     """Scores of the recipe; what `ask` takes for a refusal counts as an abstention, however it is put."""
     from ragloom.finetune.drafting import score_drafts
-    from ragloom.graphs.common.reading import _ABSTAINS
+    from ragloom.graphs.common.saying import declines
     from ragloom.models.drafts import ABSTENTION, parse_draft
 
-    return score_drafts(rows, [ABSTENTION if _ABSTAINS.search(parse_draft(text).answer) else text for text in said])
+    return score_drafts(rows, [ABSTENTION if declines(parse_draft(text).answer) else text for text in said])
 
 
 def summary(rows: Sequence[Row], scores: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -121,8 +121,8 @@ def train_causal(
         "gradient_checkpointing": False,
         **trainer_arguments(options, out, len(train), metric="eval_loss" if dev else None, greater_is_better=False),
         "max_length": None,  # rows were cut already, and never within an answer
-        # Grouped by length, rows would come from long to short in a few sweeps, and the kinds of rows with them: after
-        # the short ones, a third without an answer, a drafter did nothing but abstain.
+        # Grouped by length, rows would come from long to short in a few sweeps, and the kinds of rows with them: what
+        # short rows do, such as to abstain, would be learnt last.
         "train_sampling_strategy": "random",
     }
     log: list[dict[str, float]] = []

@@ -5,8 +5,8 @@
 
 where the answer may be `ABSTENTION`, after the sentence that came nearest; or that alone. Rationale first, then answer,
 as in Wang et al., 2024, "Speculative RAG", https://arxiv.org/abs/2407.08223, section 3; the citation and the abstention
-are ours. Whether anything answers the question is said behind the quote, of one sentence: said of all passages at the
-first word, a small model could hardly tell (AUROC 0.67). The prompt is `prompts/drafter.jinja` of this package.
+are ours. Whether anything answers the question is said behind the quote, of that one sentence: of all passages at once
+a small model can hardly say it. The prompt is `prompts/drafter.jinja` of this package.
 
     >>> parse_draft("Rationale: It opened in 1889. [2]\\nAnswer: 1889")
     Draft(rationale='It opened in 1889.', answer='1889', cited=(2,), abstained=False)

@@ -3,8 +3,8 @@
 The rationale is the sentence of the gold passage that carries the answer, as it stands there (Speculative RAG had a
 large model write it; a quote can be checked). Distractors come from the same part of the data, so that no text that is
 measured on was ever seen, and hold no right answer. Some questions lose their gold passage, and some of SQuAD 2 have
-none: the drafter must say so, of a sentence that is as like the question as right ones are. (Of the most like one it
-would learn that what is like the question answers nothing: tried, and so it did.)
+none: the drafter must say so, of a sentence that is as like the question as right ones are. (Were it the most like one
+of all, likeness itself would mean that nothing answers.)
 """
 
 from __future__ import annotations

@@ -21,18 +21,13 @@ from ...models import count_tokens, model_errors
 from ...retrieval.sentences import sentence_spans
 from ...types import Citation, Usage
 from .drafting import DraftSplitter, quoted_span
+from .saying import SentenceSplitter, declines, unmarked
 from .support import Support, SupportCritic
 
-__all__ = ("CheckedSentence", "Reading", "SentenceSplitter", "aread", "read")
+__all__ = ("CheckedSentence", "Reading", "aread", "read")
 
-_MARK = re.compile(r"\s*\[(?:passage\s*)?\d+(?:\s*,\s*\d+)*\]", re.IGNORECASE)
 _LIST_ITEM = re.compile(r"^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+(?=\S)|[-*•]+\s*$)")
 """The mark before an item; a number alone, "25.", is what was said."""
-_ABSTAINS = re.compile(
-    r"\b(i (?:do not|don['’]t|cannot|can['’]t) (?:know|answer|find|determine)|(?:passages?|text|context|documents?) "
-    r"(?:do(?:es)? not|don['’]t|doesn['’]t) (?:hold|contain|mention|provide|say|state|include|specify|give))\b",
-    re.IGNORECASE,
-)
 MAX_SENTENCES = 12
 """A model that has said this many sentences is running on: reading stops."""
 SHORT_ANSWER = 12
@@ -67,32 +62,6 @@ class Reading:
         return [sentence for sentence in self.sentences if sentence.citations]
 
 
-class SentenceSplitter:
-    """Cuts a stream of text into finished sentences.
-
-    A sentence is finished when another one has begun after it, or at a line's end. At the close the rest comes out.
-    """
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def feed(self, text: str) -> Iterator[str]:
-        """Takes the next piece; yields the sentences that it finished."""
-        self._text += text
-        while "\n" in self._text:
-            line, self._text = self._text.split("\n", 1)
-            yield from (line[start:end] for start, end in sentence_spans(line))
-        spans = sentence_spans(self._text)
-        if len(spans) > 1:
-            yield from (self._text[start:end] for start, end in spans[:-1])
-            self._text = self._text[spans[-1][0] :]
-
-    def close(self) -> Iterator[str]:
-        """Yields what is left."""
-        rest, self._text = self._text, ""
-        yield from (rest[start:end] for start, end in sentence_spans(rest))
-
-
 class _Checker:
     """Turns sentences into checked ones, dropping repetitions (small models repeat themselves)."""
 
@@ -107,13 +76,13 @@ class _Checker:
 
     def check(self, raw: str, quote: str = "") -> CheckedSentence | None:
         """The sentence with its citations; None where it says nothing. `quote` is the model's own for it."""
-        text = _MARK.sub("", raw).strip()
+        text = unmarked(raw)
         text = text if self.reading.draft else _LIST_ITEM.sub("", text).strip()
         key = " ".join(re.findall(r"\w+", text.lower()))
         if not key or key in self.seen:
             return None
         self.seen.add(key)
-        if _ABSTAINS.search(text):
+        if declines(text):
             self.reading.declined = True
             return None
         found = self._quoted(text, quote) or self.critic.support(text, self.question, self.passages)

@@ -1,4 +1,4 @@
-"""The drafter: its text, its rows, its loss, and a training from rows to an artifact."""
+"""The drafter's training: what is learnt of a row, its loss, and from rows to an artifact."""
 
 from __future__ import annotations
 
@@ -8,181 +8,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from draft_kit import town_rows
 from tiny_causal import make_causal
 
 from ragloom.errors import ArtifactError, UsageError
 from ragloom.finetune.causal_base import base_folder, load_base, load_tokenizer
 from ragloom.finetune.causal_training import IGNORED, prompt_ids, train_causal
 from ragloom.finetune.completion_loss import completion_trainer
-from ragloom.finetune.data.drafts import draft_rows, likely_quote, question_share, shortened
-from ragloom.finetune.data.rows import validate, write_rows
-from ragloom.finetune.data.sources import Source, Sources
-from ragloom.finetune.drafting import draft_example, draft_prompt, right_draft, score_drafts
+from ragloom.finetune.data.rows import write_rows
+from ragloom.finetune.drafting import draft_example, draft_prompt, right_draft
 from ragloom.finetune.generation import greedy
 from ragloom.finetune.methods import peft_config
 from ragloom.finetune.options import TrainOptions, no_tell
 from ragloom.finetune.recipe import Built
 from ragloom.finetune.recipes import drafter
-from ragloom.models.drafts import ABSTENTION, Draft, parse_draft, render_draft
-
-CITIES = {"Amsel": "1203", "Borkum": "1444", "Calden": "1571", "Dorsten": "1688", "Eltz": "1720", "Fulda": "1815"}
-
-
-def _rows(count: int, document: str = "towns") -> list[dict[str, Any]]:
-    rows = []
-    for number in range(count):
-        rng = random.Random(number)
-        (town, year), (other, later) = rng.sample(sorted(CITIES.items()), 2)
-        passages = [f"{town} is old. It was founded in {year}.", f"{other} is new. The bridge dates from {later}."]
-        answerable = number % 5 != 4
-        gold = rng.randint(0, 1)
-        if gold:
-            passages.reverse()
-        rows.append(
-            {
-                "question": f"When was {town} founded?" if answerable else f"Who founded {town}?",
-                "passages": passages,
-                "titles": ["", town],
-                "rationale": f"It was founded in {year}." if answerable else "",
-                "answer": year if answerable else "",
-                "answerable": answerable,
-                "gold": gold if answerable else -1,
-                "origin": {"set": "towns", "id": f"{document}{number}", "document": document, "licence": "CC0"},
-            }
-        )
-    return rows
+from ragloom.models.drafts import parse_draft, render_draft
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    texts = [render_draft(right_draft(row)) for row in _rows(40)]
-    texts += [message["content"] for row in _rows(40) for message in draft_prompt(row)]
+    texts = [render_draft(right_draft(row)) for row in town_rows(40)]
+    texts += [message["content"] for row in town_rows(40) for message in draft_prompt(row)]
     return make_causal(tmp_path_factory.mktemp("base"), texts)
 
 
 def _built(folder: Path, train: int = 24) -> Built:
-    parts = {"train": _rows(train, "a"), "dev": _rows(6, "b"), "test": _rows(10, "c")}
+    parts = {"train": town_rows(train, "a"), "dev": town_rows(6, "b"), "test": town_rows(10, "c")}
     paths = {part: folder / "rows" / f"{part}.jsonl" for part in parts}
     counts = {part: write_rows(paths[part], rows) for part, rows in parts.items()}
     return Built(files=paths, counts=counts, sources=())  # type: ignore[arg-type]
 
 
-WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
-ODD = ["[1]", "a [2] [3]", "Answer: x", "Rationale: y", "**z**", ABSTENTION, "I don't know"]
-SOME = st.one_of(WORDS, st.sampled_from(ODD))
-REFUSALS = [ABSTENTION, "I don't know.", f"Rationale: x\nAnswer: {ABSTENTION}", f"Answer: {ABSTENTION}"]
-
-
-@given(st.builds(Draft, SOME, SOME, st.lists(st.integers(-1, 1200), max_size=3).map(tuple), st.booleans()))
-def test_parse_is_the_inverse_of_render(draft: Draft) -> None:
-    assert parse_draft(render_draft(draft)) == draft
-
-
-@given(st.one_of(st.text(), st.lists(SOME).map("\n".join)))
-def test_parse_never_raises_and_settles(text: str) -> None:
-    draft = parse_draft(text)
-    assert parse_draft(render_draft(draft)) == draft
-
-
-@pytest.mark.parametrize(
-    ("text", "answer", "cited"),
-    [
-        ("Rationale: A. [2]\nAnswer: B", "B", (2,)),
-        ("**Rationale:** A.\n**Answer:** B\nQuestion: more", "B", ()),
-        ("Rationale: A. Answer: B", "B", ()),
-        ("rationale: A.\nanswer:\n\n  B [1] [3]", "B", (1, 3)),
-        ("B", "B", ()),
-        ("A.\nAnswer: B", "B", ()),
-        ("", "", ()),
-    ],
-)
-def test_parse_reads_what_models_write(text: str, answer: str, cited: tuple[int, ...]) -> None:
-    draft = parse_draft(text)
-    assert (draft.answer, draft.cited, draft.abstained) == (answer, cited, False)
-
-
-@pytest.mark.parametrize("text", REFUSALS)
-def test_refusals_are_abstentions(text: str) -> None:
-    assert parse_draft(text) == Draft("x" if "x" in text else "", abstained=True)
-
-
-def _question_set(folder: Path) -> Sources:
-    folder.mkdir()
-    with (folder / "passages.jsonl").open("w") as passages, (folder / "questions.jsonl").open("w") as questions:
-        for number in range(60):
-            text = f"Nothing stood there. Town {number} was founded by Duke Otto{number} in spring. Later it grew."
-            passages.write(json.dumps({"id": f"p{number}", "title": f"T{number}", "text": text}) + "\n")
-            record = {"question": f"Who founded town {number}?", "passage_ids": [f"p{number}"]}
-            one = {**record, "id": f"q{number}", "answers": [f"Duke Otto{number}"], "answerable": True}
-            none = {**record, "id": f"n{number}", "question": f"Who sold town {number}?", "answers": []}
-            none["answerable"] = False
-            questions.write(json.dumps(one) + "\n" + json.dumps(none) + "\n")
-    return Sources((Source("towns", "questions", folder, "CC0", "0"),))
-
-
-def test_rows_hold_the_evidence_or_no_answer(tmp_path: Path) -> None:
-    sources = _question_set(tmp_path / "towns")
-    rows = list(draft_rows(sources, out=tmp_path, seed=3, hard=False))
-    again = list(draft_rows(sources, out=tmp_path, seed=3, hard=False))
-    assert rows == again
-    share = sum(not row["answerable"] for row in rows) / len(rows)
-    assert 0.1 < share < 0.3
-    for row in rows:
-        assert validate("drafter", row) == ""
-        assert 2 <= len(row["passages"]) <= 5
-        assert len(set(row["passages"])) == len(row["passages"])
-        if row["answerable"]:
-            assert row["rationale"] in row["passages"][row["gold"]]
-            assert row["answer"] in row["rationale"]
-            continue
-        assert any(row["rationale"] in text for text in row["passages"]), row
-        assert parse_draft(render_draft(right_draft(row))) == right_draft(row) and right_draft(row).abstained
-        if row["origin"]["id"].startswith("q"):  # robbed of its gold passage
-            number = row["origin"]["id"][1:]
-            assert not any(f"Town {number} was" in text for text in row["passages"])
-    assert len({row["gold"] for row in rows if row["answerable"]}) > 2  # not always the same place
-
-
-@given(st.lists(st.sampled_from(["the mill", "Otto", "sold", "burnt down", "in 1688"]), min_size=1).map(" ".join))
-def test_what_is_quoted_without_an_answer_is_as_like_the_question_as_asked_for(question: str) -> None:
-    texts = ["Otto sold it. The mill burnt down in 1688.", "Nothing is known."]
-    sentences = ["Otto sold it.", "The mill burnt down in 1688.", "Nothing is known."]
-    for wanted in (0.0, 0.5, 1.0):
-        found = likely_quote(question, texts, wanted)
-        off = abs(question_share(question, found) - wanted)
-        assert found in sentences and off == min(abs(question_share(question, each) - wanted) for each in sentences)
-
-
-def test_no_passage_is_in_two_parts(tmp_path: Path) -> None:
-    from ragloom.finetune.data.parts import part_of
-
-    sources = _question_set(tmp_path / "towns")
-    seen: dict[str, set[str]] = {}
-    for row in draft_rows(sources, out=tmp_path, seed=3, hard=False):
-        for text in row["passages"]:
-            town = text.split("Town ")[1].split()[0] if "Town " in text else ""
-            if town:
-                seen.setdefault(town, set()).add(part_of(row["origin"]["document"]))
-    assert len(seen) > 20
-    assert all(len(parts) == 1 for parts in seen.values())
-
-
-@given(st.integers(5, 60), st.integers(0, 9), st.integers(0, 100))
-def test_shortened_keeps_what_it_is_put_around(words: int, at: int, seed: int) -> None:
-    sentences = [f"This is sentence number {number} of the text." for number in range(10)]
-    text = " ".join(sentences)
-    start = text.index(sentences[at])
-    piece = shortened(text, words, random.Random(seed), (start, start + len(sentences[at])))
-    assert sentences[at] in piece
-    assert piece in text
-    assert len(piece.split()) <= max(words, len(sentences[at].split()))
-
-
 def test_only_the_completion_is_learnt(base: Path) -> None:
     tokenizer = load_tokenizer(base)
-    for row in _rows(5):
+    for row in town_rows(5):
         made = draft_example(tokenizer, row, 512)
         assert made is not None
         example, kept = made
@@ -199,7 +58,7 @@ def test_only_the_completion_is_learnt(base: Path) -> None:
 
 def test_long_rows_lose_distractors_and_keep_the_gold(base: Path) -> None:
     tokenizer = load_tokenizer(base)
-    row = _rows(1)[0]
+    row = town_rows(1)[0]
     row["passages"] = ["Filler text. " * 20, *row["passages"], "More filler. " * 20]
     row["gold"] += 1
     whole = draft_example(tokenizer, row, 2000)
@@ -209,19 +68,6 @@ def test_long_rows_lose_distractors_and_keep_the_gold(base: Path) -> None:
     assert row["gold"] in cut[1] and len(cut[1]) < 4
     assert right_draft(row, cut[1]).cited == (cut[1].index(row["gold"]) + 1,)
     assert draft_example(tokenizer, row, 40) is None
-
-
-def test_scores() -> None:
-    answerable, not_answerable = _rows(5)[0], _rows(5)[4]
-    right = render_draft(right_draft(answerable))
-    found = score_drafts(
-        [answerable, answerable, answerable, not_answerable, not_answerable],
-        [right, ABSTENTION, "the year 9999", ABSTENTION, "1203"],
-    )
-    assert [score["right_abstention"] for score in found] == [1, 0, 1, 1, 0]
-    assert (found[0]["f1"], found[0]["em"], found[0]["valid"], found[0]["quoted"], found[0]["cited"]) == (1, 1, 1, 1, 1)
-    assert (found[1]["f1"], found[2]["f1"], found[2]["valid"]) == (0, 0, 0)
-    assert "f1" not in found[3]
 
 
 def test_training_measures_base_and_drafter(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,10 +99,10 @@ def test_what_was_written_answers_like_what_was_trained(base: Path, tmp_path: Pa
         precision="float32", learning_rate=5e-2 if method not in ("freeze", "full") else 5e-3,
     )  # fmt: skip
     tokenizer = load_tokenizer(base)
-    made = [draft_example(tokenizer, row, 512) for row in _rows(8)]
+    made = [draft_example(tokenizer, row, 512) for row in town_rows(8)]
     parts: Any = {"train": [one[0] for one in made if one], "dev": [one[0] for one in made if one][:2]}
     untrained = load_base(base, options)
-    prompts = [prompt_ids(tokenizer, draft_prompt(row)) for row in _rows(6)]
+    prompts = [prompt_ids(tokenizer, draft_prompt(row)) for row in town_rows(6)]
 
     def said(model: Any) -> list[list[int]]:
         return greedy(model.eval(), prompts, max_new_tokens=16, pad_id=0, stop=[2])
@@ -287,7 +133,7 @@ def test_the_loss_on_a_cpu_is_that_of_trl(base: Path, tmp_path: Path, method: st
     model = load_base(base, options)
     if (adapter := peft_config(options, "causal")) is not None:
         model = peft.get_peft_model(model, adapter)
-    made = [draft_example(tokenizer, row, 512) for row in _rows(5)]
+    made = [draft_example(tokenizer, row, 512) for row in town_rows(5)]
     rows = [one[0] for one in made if one]
     rows[1]["labels"][-6:-3] = [IGNORED] * 3
     trainers = []
@@ -394,7 +240,7 @@ def test_a_whole_run_loads_by_name(base: Path, tmp_path: Path) -> None:
     from ragloom.models.causal_model import load_causal_model
 
     data, out = tmp_path / "mine.jsonl", tmp_path / "out"
-    write_rows(data, (_unlike(row, number) for number, row in enumerate(_rows(40))))
+    write_rows(data, (_unlike(row, number) for number, row in enumerate(town_rows(40))))
     given_ = {"max_steps": 2, "batch_size": 4, "accumulate": 1, "evaluations": 1, "answer_tokens": 4, "measured": 2}
     artifact = finetune("drafter", [data], out, base=f"hf:{base}", device="cpu", precision="float32", **given_)
     assert artifact.manifest.role == "drafter"
@@ -402,7 +248,7 @@ def test_a_whole_run_loads_by_name(base: Path, tmp_path: Path) -> None:
     assert artifact.manifest.max_tokens == drafter.DEFAULTS.max_tokens
     assert artifact.manifest.metrics["drafter"]["n"] + artifact.manifest.metrics["drafter"]["unanswerable"] <= 2
     loaded = load_causal_model(f"drafter:{out}", device="cpu")
-    prompts = [prompt_ids(loaded.tokenizer, draft_prompt(row)) for row in _rows(2)]
+    prompts = [prompt_ids(loaded.tokenizer, draft_prompt(row)) for row in town_rows(2)]
     assert all(greedy(loaded.model, prompts, max_new_tokens=4, pad_id=0, stop=[2]))
 
     given_["method"] = "full"  # of the adapter that was there nothing is left, or it would be put on the whole model
