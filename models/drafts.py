@@ -3,10 +3,11 @@
     Rationale: The Amazon basin covers 7,000,000 square kilometres. [2]
     Answer: 7,000,000 square kilometres
 
-where the answer may be `ABSTENTION`, after the sentence that came nearest; or that alone. Rationale first, then answer,
-as in Wang et al., 2024, "Speculative RAG", https://arxiv.org/abs/2407.08223, section 3; the citation and the abstention
-are ours. Whether anything answers the question is said behind the quote, of that one sentence: of all passages at once
-a small model can hardly say it. The prompt is `prompts/drafter.jinja` of this package.
+where `ABSTENTION` may stand in the place of the second line, or alone. Rationale first, then answer, as in Wang et al.,
+2024, "Speculative RAG", https://arxiv.org/abs/2407.08223, section 3; the citation and the abstention are ours. Whether
+anything answers the question is said behind the quote, of that one sentence: of all passages at once a small model can
+hardly say it. And it is one word against one, "Answer" or "Cannot": said behind "Answer:", the abstention would win
+wherever the model is unsure which of many answers is right. The prompt is `prompts/drafter.jinja` of this package.
 
     >>> parse_draft("Rationale: It opened in 1889. [2]\\nAnswer: 1889")
     Draft(rationale='It opened in 1889.', answer='1889', cited=(2,), abstained=False)
@@ -72,9 +73,9 @@ def parse_draft(text: str) -> Draft:
     rationale = next((said for label, said in labelled if label == "rationale"), None)
     if answer is None and rationale is None:
         return Draft(answer=_first_line(text))
+    if rationale is not None and (declined := _declined(rationale, alone=answer is None)):
+        return declined
     if answer is None and rationale is not None:
-        if _first_line(rationale).casefold().strip(" .!") in _REFUSALS:
-            return Draft(abstained=True)
         parts = _RUN_ON.split(rationale, maxsplit=1)
         return Draft(parts[0], _first_line(parts[1]) if len(parts) > 1 else "")
     return Draft(pieces[0] if rationale is None else rationale, _first_line(answer or ""))
@@ -86,8 +87,8 @@ def render_draft(draft: Draft) -> str:
         return ABSTENTION
     marks = "".join(f" [{number}]" for number in draft.cited)
     rationale = f" {draft.rationale}" if draft.rationale else ""
-    answer = ABSTENTION if draft.abstained else draft.answer
-    return f"Rationale:{rationale}{marks}\nAnswer:{f' {answer}' if answer else ''}"
+    answer = f"Answer: {draft.answer}".rstrip()
+    return f"Rationale:{rationale}{marks}\n{ABSTENTION if draft.abstained else answer}"
 
 
 def _unmarked(text: str) -> tuple[str, Iterable[int]]:
@@ -97,6 +98,14 @@ def _unmarked(text: str) -> tuple[str, Iterable[int]]:
     if not found:
         return line, ()
     return line[: found.start()].strip(), (int(number) for number in _NUMBER.findall(found[1]))
+
+
+def _declined(rationale: str, *, alone: bool) -> Draft | None:
+    """An abstention in a line of its own behind what is quoted; where nothing else was said, also in its place."""
+    lines = [line for line in rationale.split("\n") if line.strip()]
+    refusals = [at for at, line in enumerate(lines) if line.casefold().strip(" .!") in _REFUSALS]
+    at = next((at for at in refusals if at), 0 if refusals and alone else None)
+    return None if at is None else Draft(" ".join(lines[:at]), abstained=True)
 
 
 def _first_line(text: str) -> str:

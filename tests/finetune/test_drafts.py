@@ -21,7 +21,15 @@ from ragloom.models.drafts import ABSTENTION, Draft, parse_draft, render_draft
 WORDS = st.text(st.characters(codec="utf-8"), max_size=60)
 ODD = ["[1]", "a [2] [3]", "Answer: x", "Rationale: y", "**z**", ABSTENTION, "I don't know"]
 SOME = st.one_of(WORDS, st.sampled_from(ODD))
-REFUSALS = [ABSTENTION, "I don't know.", f"Rationale: x\nAnswer: {ABSTENTION}", f"Answer: {ABSTENTION}"]
+REFUSALS = [
+    ABSTENTION,
+    "I don't know.",
+    f"Answer: {ABSTENTION}",
+    f"Rationale: x\n{ABSTENTION}",
+    f"Rationale: x\nAnswer: {ABSTENTION}",
+    f"Rationale: x\n{ABSTENTION}\nAnswer: none",
+    f"Rationale: {ABSTENTION}",
+]
 
 
 @given(st.builds(Draft, SOME, SOME, st.lists(st.integers(-1, 1200), max_size=3).map(tuple), st.booleans()))
