@@ -3,8 +3,8 @@
     OUT/rows/train.jsonl  dev.jsonl  test.jsonl
     OUT/rows/rows.json    what they were made of: equal inputs and options are not built again
 
-Rows pass through one by one: they are told apart into parts on disk first, and then each part is read again with what
-the parts before it have already, so that memory holds hashes and no texts.
+Here rows pass through one by one: they are told apart into parts on disk first, and then each part is read again with
+what the parts before it have already, so that memory holds hashes of them and no texts.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ def _sort_into_parts(
             complaint = validate(role, row) or _without_origin(row)
             if complaint:
                 origin = row.get("origin") or {}
-                bad.append(Problem(str(origin.get("set", role)), number, f"row {number}: {complaint}: left out"))
+                place = f"record {origin['id']}: " if origin.get("id") else ""
+                bad.append(Problem(str(origin.get("set", role)), number, f"{place}{complaint}: left out"))
                 continue
             streams[part_of(row["origin"]["document"])].write(json.dumps(row, ensure_ascii=False) + "\n")
             if number % TOLD_EVERY == 0:

@@ -26,8 +26,8 @@ from ..options import Tell, no_tell
 from .mining import Mined, Pieces, gold_pieces, hard_negatives, mine
 from .parts import Part
 from .question_sets import Asked, QuestionSet, read_questions
-from .rows import TrainingRow, read_rows
-from .sources import Sources, roles_of
+from .rows import TrainingRow
+from .sources import Sources
 from .texts import holds_answer
 from .traces import trace_rows
 
@@ -98,10 +98,7 @@ def draft_rows(
         hard: distractors are what our retriever finds for the question, with some random ones; False: all random.
         embedder: of that retriever.
     """
-    for source in sources.of("rows"):
-        for row in read_rows(source.path, "drafter", []):
-            if "drafter" in roles_of(row.keys()):
-                yield row
+    yield from sources.rows("drafter")
     yield from trace_rows("drafter", sources)
     for source in sources.of("questions"):
         found = read_questions(source, [])

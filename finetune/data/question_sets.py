@@ -98,8 +98,10 @@ def _answer_set(source: Source, problems: list[Problem]) -> QuestionSet:
     corpus = None if is_file else find_jsonl(source.path, "passages", "documents")
     documents, sentences = _texts(corpus, found.documents, problems)
     belongs = _documents_of(corpus)
+    documents = documents or _facts(fields)
     if not documents:
-        documents = _facts(fields)
+        what = "no passages beside the questions (passages.jsonl, documents.jsonl): nothing that learns from passages"
+        problems.append(Problem(str(source.path), 0, f"{what} learns from them"))
     asked = []
     for item in found.questions:
         gold = tuple(key for key in item.gold if key in documents)

@@ -24,8 +24,8 @@ from ..options import Tell, no_tell
 from .drafts import shortened
 from .mining import gold_pieces, hard_negatives, mine
 from .question_sets import Asked, QuestionSet, read_questions
-from .rows import TrainingRow, read_rows
-from .sources import Sources, roles_of
+from .rows import TrainingRow
+from .sources import Sources
 
 if TYPE_CHECKING:
     from ...models.protocols import Embedder
@@ -153,18 +153,16 @@ def reflective_rows(
         hard: other passages are what our retriever finds; False: random ones of the same part.
         embedder: of that retriever.
     """
-    for source in sources.of("rows"):
-        for row in read_rows(source.path, "reflective", []):
-            if "reflective" not in roles_of(row.keys()):
-                continue
-            try:
-                for segment in row["segments"]:
-                    Segment(**segment)
-            except (TypeError, ValueError, AttributeError) as error:
-                what = f"row {row['origin']['id']}: a segment is wrong: {error}: left out"
-                sources.problems.append(Problem(str(source.path), 0, what))
-                continue
-            yield row
+    for row in sources.rows("reflective"):
+        try:
+            for segment in row["segments"]:
+                Segment(**segment)
+        except (TypeError, ValueError, AttributeError) as error:
+            origin = row["origin"]
+            what = f"row {origin['id']}: a segment is wrong: {error}: left out"
+            sources.problems.append(Problem(origin["set"], 0, what))
+            continue
+        yield row
     for source in sources.of("questions"):
         found = read_questions(source, [])
         asked = [item for item in found.drawn(limit, seed=seed) if item.answerable and item.answers and item.gold]

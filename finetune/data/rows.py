@@ -10,11 +10,13 @@
     reflective           {question, segments, utility}     segments {retrieve, passage, relevance, text, support}
 
 Every row also has `origin`: {set, id, document, licence}. `document` is what parts are split by, so that no text is in
-two of them. A file of rows that a user wrote may leave `origin` out: it is filled in from the file and the line.
+two of them. A file of rows that a user wrote may leave `origin` out, or name the `document` alone; without any, the
+rows of one question are a document, and those of claims about one passage.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any, TypedDict
 
 from ...errors import UsageError
 from ...evals.jsonl import Problem, Row, scan_jsonl
+from ...evals.text_metrics import normalize
 from ...models.specs import TrainedRole
 from .parts import document_of
 
@@ -132,15 +135,18 @@ def validate(role: TrainedRole, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def read_rows(path: Path, role: TrainedRole, problems: list[Problem]) -> Iterator[TrainingRow]:
-    """The usable rows of a file, one by one; what cannot be used goes to `problems`, with its line."""
+def read_rows(path: Path, role: TrainedRole, problems: list[Problem], *, name: str = "") -> Iterator[TrainingRow]:
+    """The usable rows of a file, one by one; what cannot be used goes to `problems`, with its line.
+
+    `name` is the set's, where rows have no origin; by default the file's.
+    """
     for found in scan_jsonl(path, problems):
         fields = {**_LEFT_OUT.get(role, {}), **found.fields}
         complaint = validate(role, fields)
         if complaint:
             problems.append(found.problem(f"{complaint}: left out"))
         else:
-            yield {**fields, "origin": _origin(found)}
+            yield {**fields, "origin": _origin(found, name or path.name.split(".")[0])}
 
 
 def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
@@ -159,7 +165,7 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
     return count
 
 
-def _origin(row: Row) -> Origin:
+def _origin(row: Row, name: str) -> Origin:
     given = row.fields.get("origin")
     if isinstance(given, dict) and _text(given.get("document")):
         return Origin(
@@ -168,11 +174,15 @@ def _origin(row: Row) -> Origin:
             document=str(given["document"]),
             licence=str(given.get("licence", "")),
         )
-    name = Path(row.file).name.split(".")[0]
-    key = row.key or str(row.line)
-    title = "" if row.text("document") else row.text("title")
-    document = document_of(name, title, row.text("document") or key)
-    return Origin(set=name, id=key, document=document, licence=row.text("licence"))
+    document = document_of(name, "", row.text("document") or _subject(row))
+    return Origin(set=name, id=row.key or str(row.line), document=document, licence=row.text("licence"))
+
+
+def _subject(row: Row) -> str:
+    """What a row without a document is split by: its question, whose passages belong together, or a claim's passage."""
+    told = ("passage",) if "claim" in row.fields else ("question", "query", "text")
+    words = normalize(next((row.text(name) for name in told if name in row.fields), ""))
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest() if words else str(row.line)
 
 
 def _shown(value: object) -> str:

@@ -41,7 +41,7 @@ LAYOUTS = (
     "an answer set (questions, passages), a retrieval set (corpus, queries, qrels), labelled claims, labelled texts, "
     "traces, rows or a corpus (passages, documents, a knowledge base)"
 )
-BUILDER_VERSION = "3"
+BUILDER_VERSION = "4"
 """Raised whenever equal data and settings would give other rows than before."""
 
 
@@ -75,7 +75,7 @@ class Sources:
         for source in self.of("rows"):
             if role not in roles_of(_columns(source.path, [])):
                 continue
-            for row in read_rows(source.path, role, []):
+            for row in read_rows(source.path, role, [], name=source.name):
                 origin = row["origin"]
                 yield {**row, "origin": {**origin, "licence": origin["licence"] or source.licence}}
 

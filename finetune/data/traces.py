@@ -2,7 +2,8 @@
 
 A line may carry "thumbs": "up" or "down", as an assistant's users gave it. An evaluation's record has none, and counts
 as up where its answer holds a right one. Only answers that are known to be good teach relevance and drafting; a cited
-sentence teaches support, since a critic let it through, unless the answer is known to be bad.
+sentence teaches support, since a critic let it through, unless the answer is known to be bad. What is known to be good
+or bad teaches utility: 5, or 2 (1 of a refusal).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ...models.specs import TrainedRole
 from .parts import document_of
 from .rows import Origin, TrainingRow
 from .sources import Source, Sources
+from .texts import holds_answer
 
 __all__ = ("Trace", "TracePassage", "read_traces", "trace_rows")
 
@@ -43,11 +45,32 @@ class Trace:
     """(sentence, passage id, quote) of each citation."""
     good: bool | None
     """By thumbs, or by the right answers of an evaluation; None where nobody said."""
+    answers: tuple[str, ...] = ()
+    gold: tuple[str, ...] = ()
+    """Right answers and ids of gold passages, as an evaluation's record has them."""
 
     def read(self, *, cited: bool) -> list[TracePassage]:
-        """The passages that were cited, or those that were read for nothing."""
+        """The passages that were cited, or those that were not."""
         named = {passage for _, passage, _ in self.cited}
         return [passage for passage in self.passages if (passage.id in named) == cited]
+
+    def needless(self) -> list[TracePassage]:
+        """The passages that were read for nothing. One that was not cited may say the same as one that was: those that
+        are gold, hold a right answer or support a cited sentence are left out.
+        """
+        from langchain_core.documents import Document
+
+        from ...graphs.common.support import OverlapCritic
+
+        critic = OverlapCritic()
+        sentences = [sentence for sentence, _, _ in self.cited]
+        return [
+            passage
+            for passage in self.read(cited=False)
+            if passage.id not in self.gold
+            and not holds_answer(passage.text, self.answers)
+            and not any(critic.support(sentence, "", [Document(passage.text)]) for sentence in sentences)
+        ]
 
 
 def read_traces(source: Source, problems: list[Problem]) -> Iterator[Trace]:
@@ -71,6 +94,7 @@ def trace_rows(role: TrainedRole, sources: Sources) -> Iterator[TrainingRow]:
         "support": _support,
         "embedder": _pair,
         "drafter": _draft,
+        "utility": _rating,
     }
     make = makers.get(role)
     for source in sources.of("traces") if make else ():
@@ -96,7 +120,8 @@ def _trace(row: Row) -> Trace | None:
     )
     abstained = bool(row.fields.get("abstained"))
     key = f"{row.text('strategy')}/{row.key}" if row.key else str(row.line)
-    return Trace(key, question, row.text("answer"), abstained, passages, cited, _good(row.fields))
+    answers, gold = (tuple(map(str, row.fields.get(name) or ())) for name in ("answers", "gold"))
+    return Trace(key, question, row.text("answer"), abstained, passages, cited, _good(row.fields), answers, gold)
 
 
 def _good(fields: Mapping[str, Any]) -> bool | None:
@@ -114,7 +139,7 @@ def _relevance(trace: Trace) -> Iterator[TrainingRow]:
     cited = trace.read(cited=True)
     if not trace.good or trace.abstained or not cited:
         return
-    for passages, label in ((cited, 1.0), (trace.read(cited=False), 0.0)):
+    for passages, label in ((cited, 1.0), (trace.needless(), 0.0)):
         for passage in passages:
             yield {"question": trace.question, "passage": passage.text, "title": passage.title, "label": label}
 
@@ -122,30 +147,23 @@ def _relevance(trace: Trace) -> Iterator[TrainingRow]:
 def _pair(trace: Trace) -> Iterator[TrainingRow]:
     if not trace.good or trace.abstained:
         return
-    negatives = [passage.text for passage in trace.read(cited=False)]
+    negatives = [passage.text for passage in trace.needless()]
     for passage in trace.read(cited=True):
         yield {"query": trace.question, "positive": passage.text, "negatives": negatives}
 
 
 def _support(trace: Trace) -> Iterator[TrainingRow]:
-    from langchain_core.documents import Document
-
-    from ...graphs.common.support import OverlapCritic
-
     if trace.good is False or trace.abstained:
         return
-    critic = OverlapCritic()
     texts = {passage.id: passage.text for passage in trace.passages}
+    needless = trace.needless()
     for sentence, key, _ in trace.cited:
         if key not in texts:
             continue
         row = {"claim": sentence, "question": trace.question, "made": "trace"}
         yield {**row, "passage": texts[key], "label": "fully"}
-        for passage in trace.read(cited=False):
-            # A passage that was not cited may say the same: only one in which no words of the sentence are found.
-            if not critic.support(sentence, "", [Document(passage.text)]):
-                yield {**row, "passage": passage.text, "label": "none"}
-                break
+        if needless:
+            yield {**row, "passage": needless[0].text, "label": "none"}
 
 
 def _draft(trace: Trace) -> Iterator[TrainingRow]:
@@ -158,6 +176,13 @@ def _draft(trace: Trace) -> Iterator[TrainingRow]:
         "answer": "" if trace.abstained else trace.answer,
         "answerable": not trace.abstained,
     }
+
+
+def _rating(trace: Trace) -> Iterator[TrainingRow]:
+    if trace.good is None or not trace.answer.strip() or (trace.good and trace.abstained):
+        return
+    label = 5 if trace.good else 1 if trace.abstained else 2
+    yield {"question": trace.question, "answer": trace.answer, "label": label, "made": "trace"}
 
 
 def _origin(source: Source, trace: Trace) -> Origin:

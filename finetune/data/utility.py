@@ -27,6 +27,7 @@ from .routes import read_texts
 from .rows import Origin, TrainingRow
 from .sources import Sources
 from .texts import answer_sentence, sentences_of, telling
+from .traces import trace_rows
 
 __all__ = ("NO_NEED", "retrieval_need_rows", "utility_rows")
 
@@ -49,7 +50,7 @@ REFUSALS = (
 def utility_rows(
     sources: Sources, *, limit: int | None = None, seed: int = 0, tell: Tell = no_tell
 ) -> Iterator[TrainingRow]:
-    """{question, answer, label, made} out of question sets and HaluEval's answers; `limit`: questions a set."""
+    """{question, answer, label, made} out of question sets, HaluEval's answers and traces; `limit`: questions a set."""
     found = sources.of("questions")
     for number, source in enumerate(found):
         tell(f"answers of {source.name}", number, len(found))
@@ -62,6 +63,7 @@ def utility_rows(
                 origin = Origin(set=source.name, id=claim.id, document=document, licence=source.licence)
                 label = 2 if claim.label == "none" else 5 if len(claim.claim.split()) >= FULL else 4
                 yield _row(claim.question, claim.claim, label, "made up" if label == 2 else "right", origin)
+    yield from trace_rows("utility", sources)
     yield from sources.rows("utility")
 
 

@@ -412,7 +412,7 @@ def test_nothing_to_train_on_is_refused(own_folder: Path) -> None:
 def test_a_wrong_row_of_a_builder_is_named_and_left_out(own_folder: Path) -> None:
     rows = [row(n, label=n % 2) for n in range(50)]
     built = build([{**rows[0], "passage": " "}, *rows[1:]], own_folder / "out")
-    assert sum(built.counts.values()) == 49 and "row 1: 'passage' must be a text" in str(built.problems[0])
+    assert sum(built.counts.values()) == 49 and "record 0: 'passage' must be a text" in str(built.problems[0])
 
 
 def test_empty_parts_and_absent_classes_are_noted(own_folder: Path) -> None:

@@ -556,7 +556,8 @@ def test_traces_teach_what_is_known_of_them(own_folder: Path) -> None:
     ]
     sources = load_sources([write_jsonl(own_folder / "asked.jsonl", lines)])
     assert ["asked.jsonl:7" in str(problem) for problem in sources.problems] == [True]
-    made = {role: list(trace_rows(role, sources)) for role in ("reranker", "support", "embedder", "drafter", "router")}
+    roles = ("reranker", "support", "embedder", "drafter", "utility", "router")
+    made = {role: list(trace_rows(role, sources)) for role in roles}
     for role, rows in made.items():
         assert not [validate(role, row) for row in rows if validate(role, row)]
     relevance = [(row["question"], row["passage"][:4], row["label"]) for row in made["reranker"]]
@@ -569,5 +570,39 @@ def test_traces_teach_what_is_known_of_them(own_folder: Path) -> None:
     drafts = {row["question"]: row for row in made["drafter"]}
     assert drafts[asked[0]]["rationale"] == "The hall 1 was opened in 1894." and drafts[asked[0]]["answerable"]
     assert drafts["When was hall 5 opened?"]["answerable"] is False
+    ratings = {row["question"]: row["label"] for row in made["utility"]}
+    assert ratings == {"When was hall 1 opened?": 5, "When was hall 2 opened?": 2, "When was hall 4 opened?": 5}
     assert made["router"] == []
     assert {row["origin"]["document"] for row in made["embedder"]} == {"asked:hall1.md", "asked:hall4.md"}
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        ("In 1894 the hall 9 was opened by the mayor.", {}),
+        ("Cats came in 1894.", {"answers": ["1894"]}),
+        ("Cats sleep.", {"gold": ["c"]}),
+    ],
+)
+def test_what_may_be_right_too_is_no_negative(own_folder: Path, text: str, record: dict[str, Any]) -> None:
+    line = trace(9, thumbs="up", **record)
+    line["documents"] += [{"id": "c", "text": text, "title": "", "source": "c.md"}]
+    sources = load_sources([write_jsonl(own_folder / "asked.jsonl", [line])])
+    wrong = [row["passage"] for row in trace_rows("reranker", sources) if not row["label"]]
+    assert wrong == ["Cats sleep for most of the day."]
+    assert [row["negatives"] for row in trace_rows("embedder", sources)] == [wrong]
+
+
+def test_rows_without_origin_stay_together_by_question(own_folder: Path) -> None:
+    rows = [
+        {"question": f"What is {n}?", "passage": f"It is {n} {k}.", "label": float(not k), "title": f"t{n}{k}"}
+        for n in range(80)
+        for k in range(4)
+    ]
+    sources = load_sources([write_jsonl(own_folder / "mine" / "rows.jsonl", rows)])
+    made = list(sources.rows("reranker"))
+    assert {row["origin"]["set"] for row in made} == {"mine"}  # as the manifest counts them
+    parts: dict[str, set[str]] = {}
+    for row in made:
+        parts.setdefault(row["question"], set()).add(part_of(row["origin"]["document"]))
+    assert all(len(each) == 1 for each in parts.values()) and set().union(*parts.values()) == {"train", "dev", "test"}
