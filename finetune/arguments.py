@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
 from .options import TrainOptions
+from .processes import process_count
 
 __all__ = ("CHECKPOINTS", "processes", "trainer_arguments", "training_steps", "uses_bfloat16")
 
@@ -55,7 +55,7 @@ def trainer_arguments(
         "per_device_eval_batch_size": options.batch_size,
         "gradient_accumulation_steps": options.accumulate,
         "num_train_epochs": options.epochs,
-        "max_steps": options.max_steps or -1,
+        "max_steps": steps if options.max_steps else -1,  # would train on beyond the epochs otherwise
         "learning_rate": options.learning_rate,
         "lr_scheduler_type": _SCHEDULES[options.schedule],
         "warmup_steps": math.ceil(steps * options.warmup),
@@ -78,18 +78,16 @@ def trainer_arguments(
 
 
 def training_steps(options: TrainOptions, rows: int) -> int:
-    """Optimiser steps of the whole training, as the trainer counts them."""
-    if options.max_steps:
-        return options.max_steps
+    """Optimiser steps of the whole training, as the trainer counts them: those of the epochs, `max_steps` at most."""
     batches = max(1, math.ceil(rows / (options.batch_size * processes(options))))
-    return max(1, math.ceil(max(1, math.ceil(batches / options.accumulate)) * options.epochs))
+    steps = max(1, math.ceil(max(1, math.ceil(batches / options.accumulate)) * options.epochs))
+    return min(steps, options.max_steps or steps)
 
 
 def processes(options: TrainOptions) -> int:
     """How many batches are computed side by side: processes of `accelerate launch` or `torchrun`, else GPUs."""
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if launched > 1 or _on_cpu(options.device):
-        return launched
+    if process_count() > 1 or _on_cpu(options.device):
+        return process_count()
     import torch
 
     return max(1, torch.cuda.device_count())

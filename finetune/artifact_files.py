@@ -59,7 +59,7 @@ def write_artifact(
         raise ArtifactError(f"the training of {role} left no {missing[0] if missing else 'files'} in {str(out)!r}")
     _name_base(out / "adapter_config.json", base)
     start = open_start(options)
-    began = start.manifest.data if start else ()
+    began = (*outcome.data, *(start.manifest.data if start else ()))
     sources = (*built.sources, *(each for each in began if each.name not in {known.name for known in built.sources}))
     manifest = Manifest(
         role=role,
@@ -184,9 +184,15 @@ def shown_name(word: str) -> str:
 
 
 def _told(options: TrainOptions) -> dict[str, Any]:
-    """The options of all roles; those of one role its recipe tells."""
-    names = [each.name for each in dataclasses.fields(TrainOptions) if each.name not in _NOT_TOLD]
-    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    """The options, with names of files instead of their paths."""
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [shown(each) for each in value]
+        return shown_name(str(value)) if isinstance(value, str | Path) else value
+
+    names = [each.name for each in dataclasses.fields(options) if each.name not in _NOT_TOLD]
+    return {name: shown(value) for name in names if (value := getattr(options, name)) is not None}
 
 
 def _versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 from ..evals.files import write_whole
 from .arguments import CHECKPOINTS
 from .options import Tell, TrainOptions
+from .processes import agreed
 
 __all__ = ("callbacks", "last_checkpoint", "seconds_spent")
 
@@ -55,7 +56,7 @@ def callbacks(options: TrainOptions, tell: Tell, log: list[dict[str, float]]) ->
                     self.written = now
                     _write_clock(Path(args.output_dir), seconds)
                 tell(self._line(state, now, seconds, limit), state.global_step, state.max_steps)
-            if limit is not None and seconds >= limit and not control.should_training_stop:
+            if limit is not None and agreed(seconds >= limit) and not control.should_training_stop:
                 control.should_training_stop = True
                 control.should_save = True
                 control.should_evaluate = control.should_evaluate or args.eval_strategy != "no"
@@ -82,10 +83,14 @@ def callbacks(options: TrainOptions, tell: Tell, log: list[dict[str, float]]) ->
             if state.is_world_process_zero:
                 _write_clock(Path(args.output_dir), self.spent + time.monotonic() - self.began)
 
-    made: list[Any] = [Watch()]
-    if options.patience:
-        made.append(EarlyStoppingCallback(early_stopping_patience=options.patience))
-    return made
+    class Patience(EarlyStoppingCallback):
+        """As long as the command says now: a checkpoint brings back how long it was when that was written."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+            super().on_train_begin(args, state, control, **given)
+            self.early_stopping_patience = options.patience
+
+    return [Watch(), *([Patience(early_stopping_patience=options.patience)] if options.patience else [])]
 
 
 def last_checkpoint(out: Path) -> str | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..evals.files import write_whole
+from ..evals.jsonl import Problem
 from ..models.artifacts import Manifest
 from .plots import write_plots
 from .recipe import Built, Outcome, recipe_of
@@ -18,8 +19,10 @@ __all__ = ("MetricTable", "metric_tables", "render_card", "write_card")
 MOST_PROBLEMS = 5
 _USE = {
     "embedder": "ragloom retrieve --embedder embedder:{folder} 'QUESTION'",
+    "reranker": "ragloom ask --reranker reranker:{folder} 'QUESTION'",
+    "evaluator": "ragloom finetune fit-thresholds evaluator:{folder} --data YOURS",
+    "support": "ragloom ask --critic support:{folder} 'QUESTION'",
     "drafter": "ragloom ask --llm drafter:{folder} 'QUESTION'",
-    "reflective": "ragloom ask --llm reflective:{folder} 'QUESTION'",
 }
 
 
@@ -57,7 +60,7 @@ def render_card(manifest: Manifest, built: Built, plots: Mapping[str, str], *, b
         forgetting=metric_tables(forgetting),
         settings=[(name, _shown(value)) for name, value in manifest.settings.items()],
         built=built,
-        problems=built.problems[:MOST_PROBLEMS],
+        problems=[_place(problem) for problem in built.problems[:MOST_PROBLEMS]],
         plots=plots,
         use=_USE.get(manifest.role, "").format(folder=manifest.name),
         size=f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB",
@@ -106,6 +109,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(_shown(item) for item in value)}]"
     return str(value).replace("|", "\\|")
+
+
+def _place(problem: Problem) -> str:
+    """With the file's name instead of its path, as all of a card."""
+    return str(replace(problem, file=Path(problem.file).name))
 
 
 def _size(out: Path, manifest: Manifest) -> int:

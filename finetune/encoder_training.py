@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ from typing import Any, Literal
 
 from ..errors import UsageError
 from ..models.trunk import resolve_device
+from .artifact_files import store_half
 from .data.rows import TrainingRow
 from .options import Tell, TrainOptions
+from .processes import is_main, wait_for_all
 
 __all__ = (
     "MINI_BATCH",
@@ -93,6 +94,7 @@ def prepare_encoder(model: Any, options: TrainOptions, *, texts: int) -> None:
         trainable=sum(each.numel() for each in model.parameters() if each.requires_grad),
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
+        loaded=True,
     )
 
 
@@ -120,7 +122,7 @@ def train_encoder(
     from transformers import PrinterCallback
 
     from .arguments import trainer_arguments
-    from .callbacks import callbacks, last_checkpoint
+    from .callbacks import callbacks, last_checkpoint, seconds_spent
 
     trainer_class, arguments_class = _classes(kind)
     whole, model.max_seq_length = model.max_seq_length, min(options.max_tokens, model.max_seq_length or 512)
@@ -143,14 +145,12 @@ def train_encoder(
         callbacks=callbacks(options, tell, curves),
     )
     trainer.remove_callback(PrinterCallback)  # stdout is for results; `callbacks` tells the rest
-    began = time.perf_counter()
     done = trainer.train(resume_from_checkpoint=last_checkpoint(out))
-    seconds = time.perf_counter() - began
     model.max_seq_length = whole
     model.eval()
     settings = {
         "steps": int(trainer.state.global_step),
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds_spent(out), 1),
         "training_loss": round(float(done.training_loss), 4),
         "batch_size": options.batch_size,
         "trained_rows": {name: len(each) for name, each in datasets.items()},
@@ -159,11 +159,18 @@ def train_encoder(
     return TrainedEncoder(settings, tuple(curves))
 
 
-def save_encoder(model: Any, out: Path, base: str) -> tuple[str, ...]:
+def save_encoder(model: Any, out: Path, base: str, *, half: bool = False) -> tuple[str, ...]:
     """Writes the adapter, or the whole sentence-transformers folder; the names of the files needed to load it.
 
-    `base` is what the adapter's configuration names as its base, instead of a path of this machine.
+    Of several processes the first one writes, and knows the names. `base` is what the adapter's configuration names as
+    its base, instead of a path of this machine; `half`: an adapter's weights are stored in half precision.
     """
+    files = _write_encoder(model, out, base, half=half) if is_main() else ()
+    wait_for_all()
+    return files
+
+
+def _write_encoder(model: Any, out: Path, base: str, *, half: bool) -> tuple[str, ...]:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as name:
         draft = Path(name)
@@ -178,6 +185,8 @@ def save_encoder(model: Any, out: Path, base: str) -> tuple[str, ...]:
         for file in files:
             (out / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(draft / file, out / file)
+    if half and (out / "adapter_config.json").is_file():
+        store_half(out)
     return tuple(files)
 
 

@@ -1,6 +1,6 @@
 """Catastrophic forgetting: what a training did to what the base could do before, on data that is not the task's.
 
-Encoders (embedder, classifiers): how far sentence vectors turned, and nDCG@10 of retrieval with them, before and after.
+Encoders (embedder, rerankers, critics, router): how far sentence vectors turned, and nDCG@10 of retrieval with them.
 Language models: mean negative log-likelihood of a token over plain sentences, before and after.
 McCloskey and Cohen, 1989, "Catastrophic Interference in Connectionist Networks".
 """
@@ -23,7 +23,14 @@ from ..evals.statistics import paired_difference
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ("Encode", "general_change", "general_sentences", "language_change", "negative_log_likelihood")
+__all__ = (
+    "Encode",
+    "general_change",
+    "general_sentences",
+    "language_change",
+    "mean_states",
+    "negative_log_likelihood",
+)
 
 Encode = Callable[[Sequence[str]], "NDArray[np.float32]"]
 """Texts to sentence vectors, a row each."""
@@ -54,6 +61,37 @@ def general_change(before: Encode, after: Encode, *, retrieval: str | Path | Non
     if retrieval is not None:
         result["ndcg@10"] = _retrieval_change(before, after, load_judged_set(Path(retrieval)))
     return result
+
+
+def mean_states(model: Any, tokenizer: Any, texts: Sequence[str], *, max_tokens: int = 256) -> NDArray[np.float32]:
+    """Mean of the last layer's states of each text `(len(texts), hidden)`: the sentence vectors under a classifier.
+
+    `model` is an encoder of transformers with any head, or PEFT's around one, `tokenizer` its tokenizer. What PEFT sets
+    before a text (a prompt) is not counted.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    found = []
+    try:
+        for start in range(0, len(texts), _BATCH):
+            batch = tokenizer(
+                list(texts[start : start + _BATCH]),
+                padding=True,
+                truncation=True,
+                max_length=max_tokens,
+                return_tensors="pt",
+            ).to(device)
+            with torch.inference_mode():
+                states = model(**batch, output_hidden_states=True).hidden_states[-1].float()
+            weights = batch["attention_mask"].float()[:, :, None]
+            states = states[:, -weights.shape[1] :]
+            found.append(((states * weights).sum(1) / weights.sum(1)).cpu().numpy())
+    finally:
+        model.train(training)
+    return np.concatenate(found)
 
 
 def language_change(before: float, after: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ is the artifact, loaded as users load it, with them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from ..errors import UsageError
 from ..models.artifacts import base_of
 from ..models.late_interaction import LATE_INTERACTION, LateInteraction
 from ..models.trunk import is_plain_bert, resolve_device
-from .artifact_files import store_half
 from .data.rows import TrainingRow
 from .encoder_training import (
     MINI_BATCH,
@@ -29,8 +29,9 @@ from .encoder_training import (
     sentence_encoder,
     train_encoder,
 )
+from .forgetting import general_change
 from .options import Method, Tell, TrainOptions
-from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
+from .pair_rows import Examples, PairTask, check_classes, read_examples, some
 from .pair_training import DEV_ROWS, Trained, calibrated_parts, draft_artifact
 from .recipe import Built
 from .warm_start import open_start
@@ -72,7 +73,7 @@ def train_late(
     if not is_plain_bert(folder):
         raise UsageError(f"the base {options.base!r} is no BERT", hint="use bundled:minilm, or another BERT encoder")
     parts = {part: read_examples(built, task, part) for part in ("train", "dev", "test")}
-    train = limited(parts["train"], options)
+    train = parts["train"]
     check_classes(train, task)
     rows = _ranking_rows(train, negatives)
     sentence = sentence_encoder(options)
@@ -90,15 +91,18 @@ def train_late(
         metric="eval_dev_ndcg@10",
         strengths=strengths,
     )
-    files = save_encoder(sentence, out, options.base)  # whose transformer it is: what embedders load, we load
-    if (out / "adapter_config.json").is_file():
-        store_half(out)
+    # The transformer is the sentence encoder's: what embedders load, we load.
+    files = save_encoder(sentence, out, options.base, half=True)
     tell("measuring", 0, None)
+    base = sentence_encoder(options)
+    before, after = (partial(each.encode, show_progress_bar=False) for each in (base, sentence))
+    general = general_change(before, after, retrieval=options.general)
     artifact = draft_artifact(task, out, options)
     late = LateInteraction.of(artifact, device=options.device, dtype=options.precision)
     logits = {part: _scores(late, parts[part])[:, None] for part in ("dev", "test")}
     settings = {**trained.settings, "architecture": LATE_INTERACTION, "loss": "ranking", "metric": task.metric}
-    return calibrated_parts(task, parts, logits, files=files, settings=settings, curves=trained.curves)
+    measured = {"files": files, "settings": settings, "general": general, "curves": trained.curves}
+    return calibrated_parts(task, parts, logits, **measured)
 
 
 def _multi_vector(sentence: Any, options: TrainOptions) -> Any:

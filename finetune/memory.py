@@ -29,7 +29,14 @@ _GB = 2**30
 
 
 def check_memory(
-    options: TrainOptions, *, parameters: int, trainable: int, hidden: int, layers: int, vocabulary: int = 0
+    options: TrainOptions,
+    *,
+    parameters: int,
+    trainable: int,
+    hidden: int,
+    layers: int,
+    vocabulary: int = 0,
+    loaded: bool = False,
 ) -> None:
     """Raises `UsageError`, with what is needed, what there is and what to lower, where a training would not fit.
 
@@ -40,12 +47,18 @@ def check_memory(
         hidden: units of a layer.
         layers: how many.
         vocabulary: of a language model, whose logits are kept; 0: there are none.
+        loaded: the weights are in memory already, so that what is free is free of them.
     """
     needed = needed_memory(
         options, parameters=parameters, trainable=trainable, hidden=hidden, layers=layers, vocabulary=vocabulary
     )
-    total, free = sum(needed.values()), available_memory(options.device)
-    if free is None or total <= free:
+    free = available_memory(options.device)
+    if free is None:
+        return
+    if loaded:
+        free += needed["weights"]
+    total = sum(needed.values())
+    if total <= free:
         return
     fixed = total - needed["activations"]
     if fixed > free:
@@ -109,10 +122,17 @@ def _container_limit() -> int:
     """What a container (control group) leaves; without one, no bound."""
     for limit, used in _GROUPS:
         try:
-            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            taken = int(Path(used).read_text()) - _given_back(Path(used).with_name("memory.stat"))
+            return max(0, int(Path(limit).read_text()) - taken)
         except (OSError, ValueError):  # absent, or "max"
             continue
     return 1 << 62
+
+
+def _given_back(stat: Path) -> int:
+    """Bytes that count as used and are not: files that were read, and that the system forgets when it needs room."""
+    lines = dict(line.split() for line in stat.read_text().splitlines()) if stat.is_file() else {}
+    return int(lines.get("inactive_file", lines.get("total_inactive_file", 0)))
 
 
 _GROUPS = (

@@ -29,11 +29,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 METHOD_KINDS: Mapping[Method, tuple[Kind, ...]] = {
     "lora": KINDS,
     "qlora": ("pair", "causal"),
-    # Sentence-transformers pools over the tokens of the text: what stands before them has no place in its mask.
+    # Sentence-transformers pools over the tokens of the text: what stands before them has no place in its mask. And an
+    # embedder is loaded as a plain LoRA adapter on the shared trunk, or as a whole model.
     "prefix": ("pair", "causal"),
     "prompt": ("pair", "causal"),
-    "ia3": KINDS,
-    "bottleneck": KINDS,
+    "ia3": ("pair", "causal"),
+    "bottleneck": ("pair", "causal"),
     "freeze": KINDS,
     "full": KINDS,
     "linear": ("pair",),
@@ -125,7 +126,7 @@ def load_arguments(options: TrainOptions) -> dict[str, Any]:
     import torch
     import transformers
 
-    kind = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    kind = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     quantised = transformers.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -6,11 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from ..errors import UsageError
 
-__all__ = ("METHODS", "PRECISIONS", "SCHEDULES", "Method", "PairOptions", "Tell", "TrainOptions", "no_tell")
+__all__ = (
+    "METHODS",
+    "PRECISIONS",
+    "SCHEDULES",
+    "Method",
+    "PairOptions",
+    "Tell",
+    "TrainOptions",
+    "no_tell",
+    "own_options",
+)
 
 Method = Literal["lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full", "linear"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -133,6 +143,17 @@ class PairOptions(TrainOptions):
     start: str | None = None
     """An artifact of the same base whose adapter the training goes on from, as `evaluator:bundled`: who knows what a
     passage answers learns sooner what it supports. Method `lora`, of the same rank."""
+
+
+_Own = TypeVar("_Own", bound=TrainOptions)
+
+
+def own_options(options: TrainOptions, kind: type[_Own]) -> _Own:
+    """The options as a role's own; what it has besides is by default where they are the plain ones of every recipe."""
+    if isinstance(options, kind):
+        return options
+    given = {each.name: getattr(options, each.name) for each in fields(TrainOptions)}
+    return kind(**{name: value for name, value in given.items() if value is not None})
 
 
 def no_tell(text: str, done: int, total: int | None) -> None:

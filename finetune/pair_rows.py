@@ -14,13 +14,12 @@ from ..evals.answer_sets import share_of
 from ..models.specs import TrainedRole
 from .data.parts import Part
 from .data.rows import TrainingRow, read_rows
-from .options import TrainOptions
 from .recipe import Built
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ("Examples", "PairTask", "check_classes", "limited", "read_examples", "some")
+__all__ = ("Examples", "PairTask", "check_classes", "read_examples", "some")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +83,6 @@ def read_examples(built: Built, task: PairTask, part: Part) -> Examples:
         )
     targets = np.array([task.target(row) for row in rows], dtype=np.float64)
     return Examples(rows, [task.pair(row) for row in rows], targets)
-
-
-def limited(examples: Examples, options: TrainOptions) -> Examples:
-    """At most `options.limit` rows, drawn by seed."""
-    if options.limit is None or options.limit >= len(examples.rows):
-        return examples
-    chosen = np.random.default_rng(options.seed).permutation(len(examples.rows))[: options.limit]
-    return examples.take(sorted(int(at) for at in chosen))
 
 
 def some(examples: Examples, count: int) -> Examples:

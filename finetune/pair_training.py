@@ -13,6 +13,7 @@ import importlib.util
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,12 @@ from .artifact_files import store_half
 from .attention import without_attention_dropout
 from .calibration import expected_calibration_error, fit_calibration, reliability
 from .callbacks import callbacks, last_checkpoint, seconds_spent
+from .forgetting import general_change, mean_states
 from .memory import check_memory
 from .methods import apply_freeze, check_method, load_arguments, peft_config
 from .options import Tell, TrainOptions
 from .pair_losses import loss_of, loss_rows
-from .pair_rows import Examples, PairTask, check_classes, limited, read_examples, some
+from .pair_rows import Examples, PairTask, check_classes, read_examples, some
 from .recipe import Built, Outcome
 from .warm_start import open_start, start_from
 
@@ -74,6 +76,8 @@ class Trained:
     calibration: Calibration
     files: tuple[str, ...]
     settings: dict[str, Any]
+    general: Mapping[str, Any]
+    """What the base lost (`forgetting.general_change`)."""
     curves: tuple[dict[str, float], ...] = field(default=(), repr=False)
 
     def calibration_report(self) -> dict[str, Any]:
@@ -94,10 +98,11 @@ class Trained:
         settings: Mapping[str, Any] | None = None,
     ) -> Outcome:
         """What the recipe gives back."""
+        rows = {"rows": len(self.test.examples.rows)}
         return Outcome(
             labels=self.task.labels,
             inputs=self.task.inputs,
-            metrics={"rows": len(self.test.examples.rows), **metrics, **self.calibration_report()},
+            metrics={**rows, **metrics, **self.calibration_report(), "general": dict(self.general)},
             thresholds=dict(thresholds or {}),
             scale=self.calibration.scale,
             shift=self.calibration.shift,
@@ -128,7 +133,7 @@ def train_pairs(
         name, value = ("teacher", options.teacher) if options.teacher else ("loss", options.loss)
         raise UsageError(f"{name} {value!r} does not apply to {task.role}", hint=f"leave --{name} out")
     parts = {part: read_examples(built, task, part) for part in ("train", "dev", "test")}
-    train = limited(parts["train"], options)
+    train = parts["train"]
     check_classes(train, task)
     rows, per_batch = loss_rows(train, loss, len(task.labels), options, tell)
     log: list[dict[str, float]] = []
@@ -150,9 +155,11 @@ def train_pairs(
         "seconds": round(seconds_spent(out), 1),
     }
     tell("measuring", 0, None)
+    with _quiet():
+        general = _forgotten(model, options)
     classifier = PairClassifier.of(draft_artifact(task, out, options), device=options.device, dtype=options.precision)
     logits = {part: classifier.logits(parts[part].pairs) for part in ("dev", "test")}
-    return calibrated_parts(task, parts, logits, files=files, settings=settings, curves=log)
+    return calibrated_parts(task, parts, logits, files=files, settings=settings, general=general, curves=log)
 
 
 def calibrated_parts(
@@ -162,12 +169,13 @@ def calibrated_parts(
     *,
     files: tuple[str, ...],
     settings: dict[str, Any],
+    general: Mapping[str, Any],
     curves: Sequence[dict[str, float]],
 ) -> Trained:
     """Calibrates the artifact's logits of the dev part, and what they say of dev and test part."""
     fitted = fit_calibration(logits["dev"], parts["dev"].targets)
     scored = {part: Scored(parts[part], found, probabilities_of(found, fitted)) for part, found in logits.items()}
-    return Trained(task, scored["dev"], scored["test"], fitted, files, settings, tuple(curves))
+    return Trained(task, scored["dev"], scored["test"], fitted, files, settings, general, tuple(curves))
 
 
 def _trainer(
@@ -266,8 +274,20 @@ def _model(task: PairTask, options: TrainOptions) -> Any:
         trainable=sum(count for count, trained in sizes if trained),
         hidden=config.hidden_size,
         layers=config.num_hidden_layers,
+        loaded=True,
     )
     return model
+
+
+def _forgotten(model: Any, options: TrainOptions) -> dict[str, Any]:
+    """What the training did to the sentence vectors under the head."""
+    from .pair_trainer import PairEncoder, network
+
+    base: Any = PairEncoder(str(base_of(options.base)[0]), num_labels=1, device=model.device, local_files_only=True)
+    before, after = (
+        partial(mean_states, network(each), model.tokenizer, max_tokens=options.max_tokens) for each in (base, model)
+    )
+    return general_change(before, after, retrieval=options.general)
 
 
 def _save(model: Any, out: Path, *, write: bool) -> tuple[str, ...]:
@@ -302,11 +322,13 @@ def draft_artifact(task: PairTask, out: Path, options: TrainOptions) -> Artifact
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Sentence-transformers need not tell that it makes a classifier of an embedder: that is what was asked for."""
-    logger = logging.getLogger("sentence_transformers")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The libraries need not tell that a classifier is made of an embedder: that is what was asked for."""
+    loggers = [logging.getLogger(name) for name in ("sentence_transformers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

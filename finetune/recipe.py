@@ -53,6 +53,8 @@ class Outcome:
     """The trainer's log: step, loss, learning rate, metrics of the dev part."""
     files: tuple[str, ...] = ()
     """Names in the out folder that are needed to load the result."""
+    data: tuple[DataSource, ...] = ()
+    """What was trained on beside the rows."""
 
 
 class Recipe(Protocol):

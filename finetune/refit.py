@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..evals.jsonl import Problem
 from ..models.artifacts import Artifact
 from ..models.pair_classifier import load_pair_classifier
-from ..models.pair_text import passage_text
 from .artifact_files import write_manifest
-from .data.parts import Part
-from .data.rows import TrainingRow, read_rows
+from .data.dedup import PartFilter
+from .data.parts import part_of
+from .data.relevance import relevance_rows
+from .data.rows import TrainingRow, validate
+from .data.sources import load_sources
 from .options import Tell, no_tell
-from .recipe import Built, recipe_of
+from .recipes.evaluator import TASK
 from .thresholds import fit_thresholds, measure_thresholds
 
 __all__ = ("refit_thresholds", "store_thresholds")
@@ -30,14 +31,14 @@ _BATCH = 512
 def refit_thresholds(spec: str, data: Sequence[Path], *, tell: Tell = no_tell) -> dict[str, Any]:
     """Thresholds chosen on the dev part of `data` and measured on its test part: {lower, upper, dev, test}.
 
-    `data` is what the evaluator's recipe can build rows from. The split is by the hash of a document, so that none that
-    the evaluator was trained on is in the dev part. Raises `UsageError` where no question there has passages.
+    `data` is what the evaluator's recipe can make rows of: question sets, traces, rows. The split is by the hash of a
+    document, so that none that the evaluator was trained on is in the dev part. Raises `UsageError` where no question
+    there has passages.
     """
     critic = load_pair_classifier(spec, "evaluator")
-    recipe = recipe_of("evaluator")
     with tempfile.TemporaryDirectory() as folder:
-        built = recipe.build(data, Path(folder), recipe.DEFAULTS, tell)
-        dev, test = _scored(critic, built, "dev", tell), _scored(critic, built, "test", tell)
+        rows = _rows(data, Path(folder), tell)
+    dev, test = (_scored(critic, rows[part], part, tell) for part in ("dev", "test"))
     if not dev:
         raise UsageError("the dev part has no question with passages", hint="give more documents")
     chosen = fit_thresholds(dev)
@@ -56,20 +57,25 @@ def store_thresholds(artifact: Artifact, found: dict[str, Any]) -> None:
         raise UsageError(f"cannot write to {str(artifact.folder)!r}: {error.strerror or error}") from error
 
 
-def _scored(critic: Any, built: Built, part: Part, tell: Tell) -> dict[str, list[tuple[float, bool]]]:
-    problems: list[Problem] = []
-    path = built.files.get(part)
-    rows = list(read_rows(path, "evaluator", problems)) if path and path.is_file() else []
+def _rows(data: Sequence[Path], out: Path, tell: Tell) -> dict[str, list[TrainingRow]]:
+    """Rows of the dev and the test part, and nothing that stands in both; what is mined is kept below `out`."""
+    found: dict[str, list[TrainingRow]] = {"test": [], "dev": []}
+    for row in relevance_rows(load_sources(data, tell=tell), out=out, parts=("dev", "test"), tell=tell):
+        part = part_of(row["origin"]["document"])
+        if part in found and not validate("evaluator", row):
+            found[part].append(row)
+    kept = PartFilter()
+    return {part: list(kept.part(rows)) for part, rows in found.items()}
+
+
+def _scored(critic: Any, rows: Sequence[TrainingRow], part: str, tell: Tell) -> dict[str, list[tuple[float, bool]]]:
+    """Of each question its passages: score, and whether it is gold."""
     questions: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        scores = critic.probabilities([_pair(row) for row in batch])[:, 0]
+        scores = critic.probabilities([TASK.pair(row) for row in batch])[:, 0]
         for row, score in zip(batch, scores, strict=True):
-            questions[f"{row['origin']['set']}\0{row['question']}"].append((float(score), row["label"] >= GOLD))
+            asked = str(row.get("query") or row["question"])
+            questions[f"{row['origin']['set']}\0{asked}"].append((float(score), row["label"] >= GOLD))
         tell(f"scoring the {part} part", start + len(batch), len(rows))
     return dict(questions)
-
-
-def _pair(row: TrainingRow) -> tuple[str, str]:
-    """As the evaluator's recipe puts them: the title stands above the passage."""
-    return row["question"], passage_text(row["passage"], str(row.get("title") or ""))

@@ -13,16 +13,16 @@ import errno
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, MissingExtraError, RagloomError, StoreError, UsageError
+from ..evals.answer_sets import load_judged_set
 from ..evals.files import write_whole
+from ..evals.jsonl import Problem
 from ..models.artifacts import MANIFEST, Artifact, Base, base_of, file_hash, loadable_files, open_artifact
 from ..models.specs import TRAINED_ROLES, TrainedRole, suggest
 from .arguments import CHECKPOINTS
@@ -30,6 +30,7 @@ from .artifact_files import check_writable, write_artifact
 from .callbacks import last_checkpoint
 from .data.corpus import is_knowledge_base, knowledge_base_hash, refuse_corpora
 from .options import Tell, TrainOptions, no_tell
+from .processes import agreed, is_main, main_first
 from .recipe import Recipe, recipe_of
 
 __all__ = ("RUN", "data_fingerprint", "finetune", "resolve_options", "resumable_step")
@@ -38,9 +39,10 @@ RUN = "run.json"
 ROWS = "rows"
 _MAY_CHANGE = frozenset({"max_minutes", "patience", "device", "command"})
 """What the same training may go on with changed: it decides where and how long, not what is learned."""
+_NAMING = ("general", "teacher", "start", "replay_data", "critics")
+"""Settings that name folders or artifacts."""
+_NO_VECTORS = frozenset({"drafter", "reflective"})
 _LIBRARIES = ("accelerate", "datasets", "peft")
-_BUILD_HOURS = 12
-"""How long other processes of a multi-GPU training wait for the rows."""
 
 
 def finetune(
@@ -49,6 +51,7 @@ def finetune(
     out: Path,
     *,
     tell: Tell = no_tell,
+    left_out: Callable[[Sequence[Problem]], None] | None = None,
     command: str = "",
     fresh: bool = False,
     keep_checkpoints: bool = False,
@@ -62,6 +65,7 @@ def finetune(
         out: the artifact's folder. A finished artifact of the same configuration in it is returned as it is; an
             unfinished training goes on from its last checkpoint; another configuration is refused.
         tell: progress: what is done, how much, of how much.
+        left_out: called before the training with the records that cannot be used, where there are any.
         command: how the user asked for it, for the card; paths are reduced to names.
         fresh: throw away what `out` holds of a training first.
         keep_checkpoints: do not remove them at the end.
@@ -80,19 +84,21 @@ def finetune(
     if not data:
         raise UsageError("there is no data to train on", hint="name data folders or files of rows with --data")
     refuse_corpora(role, data)
+    if settings.general:
+        load_judged_set(Path(settings.general))  # measured at the end: what is wrong with it is said now
     _, base = base_of(settings.base)
     asked = _asked(role, settings, base, data, out)
-    main = int(os.environ.get("RANK", "0")) == 0
-    with _readable_failures(out), _locked(out) if main else contextlib.nullcontext(), _quiet():
-        if main:
-            finished = _settle(role, out, asked, fresh=fresh)
-            if finished is not None:
-                tell("already trained: nothing to do", 1, 1)
-                return finished
-        with _main_first():
+    with _readable_failures(out), _locked(out) if is_main() else contextlib.nullcontext(), _quiet():
+        finished = _settle(role, out, asked, fresh=fresh) if is_main() else None
+        if agreed(finished is not None):
+            tell("already trained: nothing to do", 1, 1)
+            return finished or open_artifact(f"{role}:{out}", role)
+        with main_first():
             built = recipe.build(data, out, settings, tell)
+        if left_out is not None and is_main() and built.problems:
+            left_out(built.problems)
         outcome = recipe.train(built, out, settings, tell)
-        if main:
+        if is_main():
             tell("writing the card", 0, None)
             write_artifact(
                 *(role, out, outcome, built, settings),
@@ -100,7 +106,7 @@ def finetune(
                 command=command,
                 keep_checkpoints=keep_checkpoints,
             )
-        with _main_first():
+        with main_first():
             return open_artifact(f"{role}:{out}", role)
 
 
@@ -112,6 +118,11 @@ def resolve_options(role: TrainedRole, given: dict[str, Any]) -> tuple[Recipe, T
         )
     recipe = recipe_of(role)
     settings = recipe.DEFAULTS.updated(**given)
+    if settings.general and (role in _NO_VECTORS or settings.method == "linear"):
+        raise UsageError(
+            f"the method {settings.method!r} of {role} changes no vectors that passages are found by",
+            hint="leave --general out",
+        )
     if settings.method not in recipe.METHODS:
         raise UsageError(
             f"the method {settings.method!r} does not apply to {role}", hint=f"use one of {', '.join(recipe.METHODS)}"
@@ -159,8 +170,25 @@ def _asked(role: TrainedRole, settings: TrainOptions, base: Base, data: Sequence
         "base_sha256": base.sha256,
         "data": data_fingerprint(data, leave_out=out),
     }
+    if named := _named(settings):
+        asked["named"] = named
     told: dict[str, Any] = json.loads(json.dumps(asked, default=str))
     return told
+
+
+def _named(settings: TrainOptions) -> dict[str, str]:
+    """Of the folders, files and artifacts that settings name beside the data and the base, hashes of what they hold."""
+    found: dict[str, str] = {}
+    for setting in _NAMING:
+        value = getattr(settings, setting, None) or ()
+        for each in value if isinstance(value, tuple) else (value,):
+            kind, _, rest = str(each).partition(":")
+            with contextlib.suppress(RagloomError):  # the training itself says what is wrong with it
+                if kind in TRAINED_ROLES and rest:
+                    found[f"{setting} {each}"] = open_artifact(str(each), kind).fingerprint
+                elif (path := Path(rest or kind).expanduser()).exists():
+                    found[f"{setting} {each}"] = data_fingerprint([path]).popitem()[1]
+    return found
 
 
 def _settle(role: TrainedRole, out: Path, asked: dict[str, Any], *, fresh: bool) -> Artifact | None:
@@ -234,18 +262,6 @@ def _locked(out: Path) -> Iterator[None]:
         raise StoreError(
             f"another process trains in {str(out)!r}", hint="wait for it, or name another --out"
         ) from error
-
-
-@contextlib.contextmanager
-def _main_first() -> Iterator[None]:
-    """In a training of several processes the first one goes alone, then the others: they find its files."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        yield
-        return
-    from accelerate import PartialState
-
-    with PartialState(timeout=timedelta(hours=_BUILD_HOURS)).main_process_first():
-        yield
 
 
 @contextlib.contextmanager

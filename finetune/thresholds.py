@@ -15,18 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from ..errors import UsageError
+from ..models.evaluator import Action, action_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ("ACTIONS", "ALARM", "Action", "Costs", "Thresholds", "action_of", "fit_thresholds", "measure_thresholds")
+__all__ = ("ACTIONS", "ALARM", "Costs", "Thresholds", "fit_thresholds", "measure_thresholds")
 
-Action = Literal["correct", "ambiguous", "incorrect"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 ALARM = 0.85
 """An action this frequent means that the evaluator does not tell questions apart."""
@@ -77,19 +77,6 @@ class Thresholds:
         }
 
 
-def action_of(scores: Sequence[float], lower: float, upper: float) -> Action:
-    """What is done with a question whose passages have these scores.
-
-    >>> action_of([0.2, 0.9], lower=0.3, upper=0.8)
-    'correct'
-    >>> action_of([], lower=0.3, upper=0.8)
-    'incorrect'
-    """
-    if any(score > upper for score in scores):
-        return "correct"
-    return "incorrect" if all(score < lower for score in scores) else "ambiguous"
-
-
 def fit_thresholds(
     questions: Mapping[str, Scored], *, costs: Costs | None = None, without_gold: bool = True
 ) -> Thresholds:
@@ -138,7 +125,7 @@ def measure_thresholds(
     """What two thresholds do on questions, such as those of the test part."""
     weights = costs or Costs()
     cases = _cases(questions, without_gold)
-    actions = [action_of([score for score, _ in case], lower, upper) for case in cases]
+    actions = [action_of([score for score, _ in case], lower=lower, upper=upper) for case in cases]
     rights: list[Action] = ["correct" if any(right for _, right in case) else "incorrect" for case in cases]
     price = {"correct": weights.wrong_correct, "incorrect": weights.wrong_incorrect, "ambiguous": weights.ambiguous}
     count = max(len(cases), 1)

@@ -190,6 +190,8 @@ def base_of(spec: str, *, progress: Progress | None = None) -> tuple[Path, Base]
         return ensure_weights(name, progress=progress), Base(spec=spec, sha256=bundled_model(name).files[0].sha256)
     path = Path(name).expanduser()
     weights = path if path.is_file() else path / "model.safetensors"
+    if not weights.is_file() and (index := path / "model.safetensors.index.json").is_file():
+        return path, Base(spec=spec, sha256=_sharded_hash(index))
     if not weights.is_file():
         raise UsageError(
             f"there is no base model {spec!r}",
@@ -208,6 +210,18 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sharded_hash(index: Path) -> str:
+    """SHA-256 over the index of a large model's weights and the files that it names, in the order of their names."""
+    try:
+        names = sorted({*json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        hashes = [file_hash(index), *(file_hash(index.with_name(name)) for name in names)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{str(index)!r} is damaged: {error}", hint="fetch the base model anew") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{error.filename!r} is missing, which {index.name} names") from error
+    return hashlib.sha256("\0".join(hashes).encode()).hexdigest()
 
 
 def _read(folder: Path, role: TrainedRole) -> Artifact:

@@ -190,7 +190,10 @@ def resolve_dtype(dtype: Dtype, device: str) -> torch.dtype:
         return torch.float32
     if dtype == "bfloat16":
         return torch.bfloat16
-    fast = torch.cuda.is_bf16_supported() if device.startswith("cuda") else device == "cpu" and supports_bfloat16()
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = device == "cpu" and supports_bfloat16()
     return torch.bfloat16 if fast else torch.float32
 
 

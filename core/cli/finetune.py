@@ -6,7 +6,7 @@ import json as jsonlib
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -14,12 +14,13 @@ import typer
 
 from ..errors import ArtifactError, UsageError
 from ..models.specs import TRAINED_ROLES, TrainedRole
-from .eval_output import progress_bar
+from .eval_output import MOST_PROBLEMS, progress_bar
 from .output import JsonOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from ..evals.jsonl import Problem
     from ..models.artifacts import Artifact, Manifest
 
 __all__ = ("app",)
@@ -78,6 +79,7 @@ def _command(role: TrainedRole) -> Callable[..., None]:
         ] = None,
         json: JsonOption = False,
     ) -> None:
+        from ..finetune.processes import is_main
         from ..finetune.run import resolve_options
 
         given = {
@@ -113,6 +115,8 @@ def _command(role: TrainedRole) -> Callable[..., None]:
         elif llm:
             raise UsageError("--llm makes questions, and none were asked for", hint="add --make-questions N")
         artifact = _train(role, sources, out, given, fresh=fresh, keep_checkpoints=keep_checkpoints)
+        if not is_main():
+            return
         if json:
             emit({"folder": str(artifact.folder), **_shown(artifact.manifest)})
             return
@@ -307,6 +311,7 @@ def _train(
             return finetune(
                 *(role, data, out),
                 tell=tell,
+                left_out=_tell_left_out,
                 command=command,
                 fresh=fresh,
                 keep_checkpoints=keep_checkpoints,
@@ -318,6 +323,13 @@ def _train(
         again = command.replace(" --fresh", "")
         note(f"interrupted: the same command goes on {where}{'' if again == command else ', without --fresh'}")
         raise
+
+
+def _tell_left_out(problems: Sequence[Problem]) -> None:
+    for problem in problems[:MOST_PROBLEMS]:
+        note(str(problem))
+    if len(problems) > MOST_PROBLEMS:
+        note(f"{len(problems) - MOST_PROBLEMS} more problems of the data")
 
 
 def _open(name: str) -> Artifact:
@@ -370,6 +382,10 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 def _teller(bar: Any) -> Callable[[str, int, int | None], None]:
     """A bar; where stderr is no terminal, a line now and then and whenever something else begins."""
+    from ..finetune.processes import is_main
+
+    if not is_main():
+        return lambda text, done, total: None
     terminal = sys.stderr.isatty()
     last: list[Any] = ["", 0.0]
 

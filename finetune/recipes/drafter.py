@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ...models.drafts import DRAFTER_PROMPT
 from ...models.specs import TrainedRole
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, Tell, TrainOptions, own_options
 from ..recipe import Built, Outcome
 
 __all__ = ("DEFAULTS", "METHODS", "ROLE", "SUMMARY", "DrafterOptions", "build", "train")
@@ -77,7 +77,7 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     from ..data.build import build_parts
     from ..data.drafts import draft_rows
 
-    given = _given(options)
+    given = own_options(options, DrafterOptions)
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
         return draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=given.per_set, tokens=given.prompt_tokens)
@@ -92,7 +92,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     from ..drafting import draft_example
     from ..forgetting import language_change, negative_log_likelihood
 
-    given = _given(options)
+    given = own_options(options, DrafterOptions)
     folder = base_folder(given.base, tell=tell)
     check_size(folder, given, {})
     tokenizer = load_tokenizer(folder)
@@ -127,7 +127,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     return Outcome(
         inputs=DRAFTER_PROMPT,
         metrics=metrics,
-        settings={**trained.settings, "too_long": too_long, "prompt_tokens": given.prompt_tokens},
+        settings={**trained.settings, "too_long": too_long},
         curves=tuple(trained.log),
         files=trained.files,
     )
@@ -214,10 +214,3 @@ def _remembered(path: Path, key: object, make: Callable[[], dict[str, Any]]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({"key": mark, "found": found}))
     return found
-
-
-def _given(options: TrainOptions) -> DrafterOptions:
-    """The options, also where they come as the plain ones that every recipe has."""
-    if isinstance(options, DrafterOptions):
-        return options
-    return DrafterOptions(**{each.name: getattr(options, each.name) for each in fields(TrainOptions)})

@@ -11,8 +11,8 @@ folder; both load as `embedder:PATH`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +20,14 @@ from ...errors import UsageError
 from ...evals.answer_sets import share_of
 from ...evals.datasets import load_documents
 from ...evals.jsonl import find_jsonl, scan_jsonl
+from ...models.artifacts import DataSource, file_hash
 from ...models.specs import TrainedRole
+from ..data.licences import licence_of
 from ..data.rows import TrainingRow, read_rows, write_rows
 from ..embedding_measures import compare, judged, measure
 from ..embedding_training import EmbedderOptions, train_embedding
 from ..encoder_training import save_encoder, sentence_encoder
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, Tell, TrainOptions, own_options
 from ..recipe import Built, Outcome
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     from ..data.build import build_parts
     from ..data.pairs import embedding_rows
 
-    given = _given(options)
+    given = own_options(options, EmbedderOptions)
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
         _write_passages(sources, out, given, tell)
@@ -71,7 +73,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     """Trains on the train part and measures the test part, base and trained, with paired bootstrap intervals."""
     from ..forgetting import general_change
 
-    given = _given(options)
+    given = own_options(options, EmbedderOptions)
     corpus = _read_passages(out)
     rows = {part: _shown(path, corpus) for part, path in built.files.items() if path.is_file()}
     trained_on, held_out = rows.get("train", []), [*rows.get("dev", []), *rows.get("test", [])]
@@ -80,7 +82,8 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     passages, measured = (list(corpus.values()), asked) if any(asked.values()) else ([], rows)
     every = [*passages, *(text for found in measured.values() for row in found for text in _texts(row))]
     test, dev = (judged(measured.get(part, []), every) for part in ("test", "dev"))
-    replay = _replay(given, len(trained_on), {row["positive"] for row in held_out})
+    replayed = _replay(given, len(trained_on), {row["positive"] for row in held_out})
+    replay = [pair for _, pair in replayed]
 
     model = sentence_encoder(given)
     before = measure(model, test) if test.queries else {}
@@ -99,14 +102,8 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
         settings={**trained.settings, "replayed": len(replay)},
         curves=trained.curves,
         files=save_encoder(model, out, given.base),
+        data=_replay_sources(given, [folder for folder, _ in replayed]),
     )
-
-
-def _given(options: TrainOptions) -> EmbedderOptions:
-    """The options, also where they come as the plain ones that every recipe has."""
-    if isinstance(options, EmbedderOptions):
-        return options
-    return EmbedderOptions(**{each.name: getattr(options, each.name) for each in fields(TrainOptions)})
 
 
 def _write_passages(sources: Sources, out: Path, options: EmbedderOptions, tell: Tell) -> None:
@@ -146,15 +143,28 @@ def _texts(row: TrainingRow) -> list[str]:
     return [row["positive"], *row["negatives"]]
 
 
-def _replay(options: EmbedderOptions, rows: int, held_out: set[str]) -> list[tuple[str, str]]:
-    """General pairs, title to text, drawn by hash; none whose text is measured on."""
+def _replay(options: EmbedderOptions, rows: int, held_out: set[str]) -> list[tuple[Path, tuple[str, str]]]:
+    """General pairs, title to text, with their folder, drawn by hash; none whose text is measured on."""
     wanted = int(options.replay * rows)
-    pairs: dict[str, tuple[str, str]] = {}
+    pairs: dict[str, tuple[Path, tuple[str, str]]] = {}
     for folder in options.replay_data if wanted else ():
         path = find_jsonl(Path(folder), "corpus", "passages", "documents")
         if path is None:
             raise UsageError(f"{str(folder)!r} has no corpus.jsonl to replay", hint="needed: id, title and text")
         for title, text in load_documents(path, []).values():
             if title.strip() and text.strip() and not any(shown in held_out for shown in (text, f"{title}\n{text}")):
-                pairs.setdefault(text, (title, text))
-    return sorted(pairs.values(), key=lambda pair: share_of(pair[1], seed=options.seed))[:wanted]
+                pairs.setdefault(text, (Path(folder), (title, text)))
+    return sorted(pairs.values(), key=lambda found: share_of(found[1][1], seed=options.seed))[:wanted]
+
+
+def _replay_sources(options: EmbedderOptions, folders: Sequence[Path]) -> tuple[DataSource, ...]:
+    """The corpora of the replayed pairs, given the folder of each pair."""
+    counts = Counter(folders)
+    found = []
+    for folder in map(Path, options.replay_data):
+        corpus = find_jsonl(folder, "corpus", "passages", "documents")
+        if counts[folder] and corpus:
+            name = f"{folder.resolve().name} (replayed)"
+            licence = licence_of(folder)
+            found.append(DataSource(name=name, licence=licence, rows=counts[folder], sha256=file_hash(corpus)))
+    return tuple(found)

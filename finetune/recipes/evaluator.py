@@ -21,7 +21,7 @@ from ..data.made_queries import check_made
 from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
-from ..options import Method, PairOptions, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions, own_options
 from ..pair_metrics import auroc, by_set
 from ..pair_rows import Examples, PairTask
 from ..pair_training import Scored, train_pairs
@@ -54,7 +54,7 @@ DEFAULTS = EvaluatorOptions(method="lora", rank=16, learning_rate=5e-4, max_toke
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Gold passages, hard negatives of our retriever, random ones, questions without an answer, and made queries."""
-    made = options.made if isinstance(options, EvaluatorOptions) else DEFAULTS.made
+    made = own_options(options, EvaluatorOptions).made
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
         return relevance_rows(

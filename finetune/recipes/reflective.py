@@ -11,7 +11,7 @@ The generator of Asai et al., 2023, "Self-RAG", https://arxiv.org/abs/2310.11511
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ...models.reflections import REFLECTIVE_PROMPT
 from ...models.specs import TrainedRole
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
-from ..options import Method, Tell, TrainOptions
+from ..options import Method, Tell, TrainOptions, own_options
 from ..recipe import Built, Outcome
 
 __all__ = ("DEFAULTS", "METHODS", "ROLE", "SUMMARY", "ReflectiveOptions", "build", "train")
@@ -73,7 +73,7 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     from ..data.build import build_parts
     from ..data.reflections import critics_of, reflective_rows
 
-    given = _given(options)
+    given = own_options(options, ReflectiveOptions)
     critics = critics_of(given.critics, device=given.device)
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
@@ -91,7 +91,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     from ..forgetting import language_change, negative_log_likelihood
     from ..reflecting import add_reflection_tokens, reflect, reflective_example, score_reflections, widen
 
-    given = _given(options)
+    given = own_options(options, ReflectiveOptions)
     folder = base_folder(given.base, tell=tell)
     critics = critics_of(given.critics, device=given.device)
     tokenizer = load_tokenizer(folder)
@@ -126,10 +126,3 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
         curves=tuple(trained.log),
         files=trained.files,
     )
-
-
-def _given(options: TrainOptions) -> ReflectiveOptions:
-    """The options, also where they come as the plain ones that every recipe has."""
-    if isinstance(options, ReflectiveOptions):
-        return options
-    return ReflectiveOptions(**{each.name: getattr(options, each.name) for each in fields(TrainOptions)})

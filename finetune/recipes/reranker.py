@@ -32,7 +32,7 @@ from ..data.relevance import relevance_rows
 from ..data.rows import TrainingRow
 from ..data.sources import Sources
 from ..encoder_training import check_strengths
-from ..options import Method, PairOptions, Tell, TrainOptions
+from ..options import Method, PairOptions, Tell, TrainOptions, own_options
 from ..pair_metrics import auroc, mean_ndcg
 from ..pair_rows import Examples, PairTask
 from ..pair_training import Scored, train_pairs
@@ -86,7 +86,7 @@ DEFAULTS = RerankerOptions(method="lora", rank=16, learning_rate=5e-4, max_token
 
 def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) -> Built:
     """Gold passages, and what our retriever found beside them, with its scores; and queries made of the passages."""
-    made = _own(options).made
+    made = own_options(options, RerankerOptions).made
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
         return relevance_rows(
@@ -94,11 +94,6 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
         )
 
     return build_parts(ROLE, data, out, options, tell, rows, made)
-
-
-def _own(options: TrainOptions) -> RerankerOptions:
-    """The options, or the defaults of what the recipe has besides where they come as the plain ones."""
-    return options if isinstance(options, RerankerOptions) else DEFAULTS
 
 
 def measure(examples: Examples, probabilities: NDArray[Any]) -> dict[str, float | None]:
@@ -124,7 +119,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
         raise UsageError(f"unknown loss {options.loss!r}", hint=f"use one of {', '.join(LOSSES)}")
     if options.teacher and options.loss:
         raise UsageError(f"loss {options.loss!r} has no teacher", hint="leave --loss or --teacher out")
-    own = _own(options)
+    own = own_options(options, RerankerOptions)
     if own.architecture == LATE_INTERACTION:
         from ..late_training import train_late
 

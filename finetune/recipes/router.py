@@ -21,6 +21,8 @@ import numpy as np
 from ...errors import UsageError
 from ...evals.jsonl import scan_jsonl
 from ...evals.statistics import paired_difference
+from ...models.artifacts import Calibration
+from ...models.pair_classifier import PairClassifier, probabilities_of
 from ...models.router import HEAD, IN_SCOPE, LinearHead, query_vectors
 from ...models.specs import TrainedRole
 from ..data.parts import Part
@@ -28,6 +30,7 @@ from ..data.rows import TrainingRow, read_rows, write_rows
 from ..data.sources import Sources
 from ..linear_baseline import figures, fit_logistic, fit_scale, fit_threshold, majority, tfidf_svm
 from ..options import Method, Tell, TrainOptions
+from ..processes import is_main, wait_for_all
 from ..recipe import Built, Outcome
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ __all__ = ("DEFAULTS", "METHODS", "OUTSIDE", "ROLE", "SUMMARY", "build", "silver
 
 ROLE: TrainedRole = "router"
 SUMMARY = "question to class: which strategy or source it needs"
-METHODS: tuple[Method, ...] = (*("linear", "lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full"),)
+METHODS: tuple[Method, ...] = ("linear", "lora", "qlora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full")
 DEFAULTS = TrainOptions(
     method="linear", epochs=4.0, batch_size=32, learning_rate=1e-3, rank=16, max_tokens=64, evaluations=6
 )
@@ -120,6 +123,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
 
     linear = _fit_linear(inside, known, classes, options)
     logits: Logits
+    metrics: dict[str, Any] = {}
     if options.method == "linear":
         logits, files = linear.logits, _save_head(linear.head, out)
         settings: dict[str, Any] = {}
@@ -127,12 +131,12 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     else:
         trained, logits = _train_classifier(built, classes, out, options, tell)
         files, settings, curves = trained.files, trained.settings, trained.curves
+        metrics["general"] = dict(trained.general)
 
     chosen = _decide(logits, known, outside, classes)
     baseline = chosen if options.method == "linear" else _decide(linear.logits, known, outside, classes)
     truth = [OUTSIDE if _is_outside(label) else label for label in test.labels]
     predicted = chosen.labels(test.texts)
-    metrics: dict[str, Any] = {}
     if truth:
         rivals = {
             "majority": [majority(inside.labels)] * len(truth),
@@ -207,7 +211,7 @@ class _Decision:
     def labels(self, texts: Sequence[str]) -> list[str]:
         if not texts:
             return []
-        found = _softmax(self.logits(texts) * self.scale)
+        found = _probabilities(self.logits(texts), self.scale)
         return [self.classes[int(row.argmax())] if row.max() >= self.threshold else OUTSIDE for row in found]
 
 
@@ -216,8 +220,9 @@ def _decide(logits: Logits, dev: _Texts, outside: Sequence[str], classes: Sequen
         return _Decision(logits, classes, 1.0, 0.0)
     found = logits(dev.texts)
     scale = fit_scale(found, dev.labels, classes)
-    other = _softmax(logits(outside) * scale) if outside else np.zeros((0, len(classes)), dtype=np.float32)
-    return _Decision(logits, classes, scale, fit_threshold(_softmax(found * scale), dev.labels, classes, other))
+    other = _probabilities(logits(outside), scale) if outside else np.zeros((0, len(classes)), dtype=np.float32)
+    sure = _probabilities(found, scale)
+    return _Decision(logits, classes, scale, fit_threshold(sure, dev.labels, classes, other))
 
 
 def _fit_linear(inside: _Texts, dev: _Texts, classes: Sequence[str], options: TrainOptions) -> _Linear:
@@ -240,9 +245,7 @@ def _train_classifier(
     """A classifier of pairs whose second text is empty, as `models.router` reads it."""
     from sklearn.metrics import f1_score
 
-    from ...models.artifacts import Artifact, Manifest, base_of
-    from ...models.pair_classifier import PairClassifier
-    from ..pair_training import Examples, PairTask, train_pairs
+    from ..pair_training import Examples, PairTask, draft_artifact, train_pairs
 
     at = {label: number for number, label in enumerate(classes)}
 
@@ -254,10 +257,10 @@ def _train_classifier(
         }
 
     # Only texts of the classes: those that are out of scope teach the threshold, not the classifier.
-    files: dict[Part, Path] = {}
-    for part, path in built.files.items():
-        files[part] = out / "rows" / "in_scope" / path.name
+    files: dict[Part, Path] = {part: out / "rows" / "in_scope" / path.name for part, path in built.files.items()}
+    for part, path in built.files.items() if is_main() else ():
         write_rows(files[part], (row for row in read_rows(path, ROLE, []) if row["label"] in at))
+    wait_for_all()
     task = PairTask(
         role=ROLE,
         labels=tuple(classes),
@@ -268,16 +271,8 @@ def _train_classifier(
         metric="macro_f1",
     )
     trained = train_pairs(replace(built, files=files), task, out, options, tell)
-    draft = Manifest(
-        role=ROLE,
-        name="draft",
-        base=base_of(options.base)[1],
-        method=options.method,
-        files={},
-        labels=task.labels,
-        max_tokens=options.max_tokens,
-    )
-    classifier = PairClassifier.of(Artifact(out, draft), device=options.device, dtype=options.precision)
+    artifact = draft_artifact(task, out, options)
+    classifier = PairClassifier.of(artifact, device=options.device, dtype=options.precision)
     return trained, lambda texts: classifier.logits([(text, "") for text in texts])
 
 
@@ -318,6 +313,5 @@ def _is_outside(label: str) -> bool:
     return label.strip().lower() in _OUTSIDE_NAMES
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+def _probabilities(logits: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    return probabilities_of(logits, Calibration(scale=scale))

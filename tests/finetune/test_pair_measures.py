@@ -23,7 +23,7 @@ from ragloom.finetune.pair_metrics import (
     threshold_of,
 )
 from ragloom.finetune.pair_rows import Examples, some
-from ragloom.finetune.thresholds import Costs, action_of, fit_thresholds, measure_thresholds
+from ragloom.finetune.thresholds import Costs, fit_thresholds, measure_thresholds
 from ragloom.models.artifacts import Calibration
 from ragloom.models.pair_classifier import probabilities_of
 
@@ -130,12 +130,6 @@ def test_thresholds_separate_what_is_separable(good: list[float], bad: list[floa
     found = fit_thresholds(questions)
     assert max(bad) < found.lower <= found.upper < min(good)
     assert (found.cost, found.agreement, found.mix["ambiguous"]) == (0, 1, 0)
-
-
-def test_actions() -> None:
-    assert action_of([0.5, 0.5], 0.5, 0.5) == "ambiguous"
-    assert action_of([0.4, 0.1], 0.5, 0.6) == "incorrect"
-    assert action_of([0.1, 0.7], 0.5, 0.6) == "correct"
 
 
 def test_thresholds_warn_of_an_evaluator_that_tells_nothing_apart() -> None:

@@ -26,7 +26,6 @@ from ragloom.finetune import finetune
 from ragloom.finetune.artifact_files import shown_command, store_half
 from ragloom.finetune.callbacks import last_checkpoint, seconds_spent
 from ragloom.finetune.card import metric_tables
-from ragloom.finetune.forgetting import general_change, general_sentences, language_change, negative_log_likelihood
 from ragloom.finetune.options import METHODS
 from ragloom.finetune.plots import write_plots
 from ragloom.finetune.recipe import Outcome, recipe_of
@@ -154,6 +153,34 @@ def test_the_time_before_an_end_counts(
 def test_patience_ends_a_training_that_gains_nothing(base: Path, data: Path, tmp_path: Path) -> None:
     made = finetune("utility", [data], tmp_path / "o", base=f"st:{base}", patience=1, learning_rate=1e-9)
     assert made.manifest.settings["steps"] == 32  # the second evaluation was no better than the first
+
+
+def test_patience_is_what_the_command_says_now(
+    base: Path, data: Path, tmp_path: Path, recipe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = recipe.callbacks
+
+    def interrupted(options: Any, tell: Any, log: Any) -> Any:
+        def stop(text: str, done: int, total: int | None) -> None:
+            if done == 20:
+                raise KeyboardInterrupt
+
+        return real(options, stop, log)
+
+    given_ = {"base": f"st:{base}", "learning_rate": 1e-9}
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(recipe, "callbacks", interrupted)
+        finetune("utility", [data], tmp_path / "o", patience=9, **given_)
+    made = finetune("utility", [data], tmp_path / "o", patience=1, **given_)
+    assert made.manifest.settings["steps"] == 32
+
+
+@pytest.mark.parametrize(("limits", "steps"), [({"max_steps": 500}, 23), ({"max_steps": 9}, 9)])
+def test_the_first_limit_ends_a_training(
+    base: Path, data: Path, tmp_path: Path, limits: dict[str, Any], steps: int
+) -> None:
+    made = finetune("utility", [data], tmp_path / "o", base=f"st:{base}", epochs=1, **limits)
+    assert made.manifest.settings["steps"] == steps
 
 
 def test_a_checkpoint_that_a_kill_left_unfinished_is_no_start(tmp_path: Path) -> None:
@@ -388,52 +415,6 @@ def test_plots_are_drawn_where_there_is_something_to_draw(tmp_path: Path) -> Non
     assert set(made) == {"curves.png", "reliability.png", "scores.png"}
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in made)
     assert write_plots(tmp_path, Outcome()) == {}
-
-
-# -- forgetting --------------------------------------------------------------------------------------------------------
-
-
-def test_what_turned_the_vectors_is_seen(tmp_path: Path) -> None:
-    names = sorted({word for text in (*general_sentences(), "t0 t1 t2 t3") for word in text.split()})
-
-    def encode(texts: Any) -> Any:
-        return np.array([[text.split().count(name) for name in names] for text in texts], dtype=np.float32)
-
-    def worse(texts: Any) -> Any:
-        return np.roll(encode(texts), 1, axis=1) + 0.01 * np.array([[len(text)] for text in texts])
-
-    for name, rows in {
-        "corpus": [{"id": f"d{n}", "title": "", "text": f"t{n}"} for n in range(4)],
-        "queries": [{"id": f"q{n}", "text": f"t{n}"} for n in range(4)],
-        "qrels": [{"query_id": f"q{n}", "doc_id": f"d{n}", "relevance": 1} for n in range(4)],
-    }.items():
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    same = general_change(encode, encode, retrieval=tmp_path)
-    assert same["cosine"] == pytest.approx(1)
-    assert (same["ndcg@10"]["before"], same["ndcg@10"]["change"], same["ndcg@10"]["n"]) == (1, 0, 4)
-    assert same["n"] >= 40
-    changed = general_change(encode, worse)
-    assert changed["cosine"] < 0.9 and "ndcg@10" not in changed
-
-
-def test_the_likelihood_of_plain_sentences() -> None:
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    base = tiny_recipe.make_base(Path("tiny"))
-    tokenizer = AutoTokenizer.from_pretrained(str(base))
-    torch.manual_seed(0)
-    sizes = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    model = LlamaForCausalLM(LlamaConfig(**sizes, intermediate_size=64)).eval()
-    texts = ["w1 w2 w3 w4", "good bad w7", "w9 w9 w9 w9 w9 w9 w9"]
-    found = negative_log_likelihood(model, tokenizer, texts)
-    total, count = 0.0, 0
-    for text in texts:  # one by one, by the model's own loss
-        ids = torch.tensor([tokenizer(text)["input_ids"]])
-        with torch.inference_mode():
-            total += float(model(input_ids=ids, labels=ids).loss) * (ids.shape[1] - 1)
-        count += ids.shape[1] - 1
-    assert found == pytest.approx(total / count, rel=1e-4)
-    assert language_change(found, found + 0.5)["nll"]["change"] == pytest.approx(0.5)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes")
