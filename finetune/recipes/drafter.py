@@ -45,6 +45,8 @@ class DrafterOptions(TrainOptions):
 
     prompt_tokens: int = 256
     """Tokens of most prompts, about; a tenth have up to five passages of up to 200 words."""
+    unanswerable: float = 0.2
+    """Share of the rows without an answer."""
     answer_tokens: int = 96
     """Tokens that an answer may have when it is measured."""
     measured: int = 200
@@ -55,6 +57,8 @@ class DrafterOptions(TrainOptions):
         for name in ("prompt_tokens", "answer_tokens", "measured"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)!r}", hint="use a positive number")
+        if not 0 <= self.unanswerable < 1:
+            raise UsageError(f"unanswerable is {self.unanswerable!r}", hint="use a share from 0 to below 1")
 
 
 DEFAULTS = DrafterOptions(
@@ -80,9 +84,17 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     given = own_options(options, DrafterOptions)
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
-        return draft_rows(sources, out=out, seed=given.seed, tell=tell, limit=given.per_set, tokens=given.prompt_tokens)
+        return draft_rows(
+            sources,
+            out=out,
+            seed=given.seed,
+            tell=tell,
+            limit=given.per_set,
+            tokens=given.prompt_tokens,
+            unanswerable=given.unanswerable,
+        )
 
-    return build_parts(ROLE, data, out, given, tell, rows, given.prompt_tokens)
+    return build_parts(ROLE, data, out, given, tell, rows, given.prompt_tokens, given.unanswerable)
 
 
 def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:

@@ -51,7 +51,9 @@ def test_what_was_measured_is_what_is_loaded(base: Path, tmp_path: Path, method:
 def test_it_learns(base: Path, tmp_path: Path) -> None:
     rows = kit.made_rows("reranker", 120)
     before = kit.train("reranker", tmp_path / "before", late(base, max_steps=1, learning_rate=1e-9), rows)
-    after = kit.train("reranker", tmp_path / "after", late(base, max_steps=60, learning_rate=1e-2, batch_size=16), rows)
+    after = kit.train(
+        "reranker", tmp_path / "after", late(base, epochs=30.0, max_steps=60, learning_rate=1e-2, batch_size=16), rows
+    )
     assert after.metrics["auroc"] > before.metrics["auroc"] + 0.05
 
 
