@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from ...errors import UnknownModelError, UsageError
-from ...evals.jsonl import Problem
 from ...models.pair_text import claim_text
 from ...models.reflections import Segment, Supported, plain_text
 from ...retrieval.sentences import sentence_spans
@@ -153,16 +152,7 @@ def reflective_rows(
         hard: other passages are what our retriever finds; False: random ones of the same part.
         embedder: of that retriever.
     """
-    for row in sources.rows("reflective"):
-        try:
-            for segment in row["segments"]:
-                Segment(**segment)
-        except (TypeError, ValueError, AttributeError) as error:
-            origin = row["origin"]
-            what = f"row {origin['id']}: a segment is wrong: {error}: left out"
-            sources.problems.append(Problem(origin["set"], 0, what))
-            continue
-        yield row
+    yield from sources.rows("reflective", complaint=_wrong_segment)
     for source in sources.of("questions"):
         found = read_questions(source, [])
         asked = [item for item in found.drawn(limit, seed=seed) if item.answerable and item.answers and item.gold]
@@ -172,6 +162,15 @@ def reflective_rows(
             yield from _judged(batch, critics, seed)
             done += len(batch)
             tell(f"judging {found.name}", done, len(asked))
+
+
+def _wrong_segment(row: TrainingRow) -> str:
+    try:
+        for segment in row["segments"]:
+            Segment(**segment)
+    except (TypeError, ValueError, AttributeError) as error:
+        return f"a segment is wrong: {error}"
+    return ""
 
 
 def _cases(

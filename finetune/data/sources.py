@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -70,13 +70,21 @@ class Sources:
         """Those of one kind."""
         return [source for source in self.found if source.kind == kind]
 
-    def rows(self, role: TrainedRole) -> Iterator[TrainingRow]:
-        """The rows of a role that stand in files of rows; where a row names no licence, it is under its file's."""
+    def rows(
+        self, role: TrainedRole, *, complaint: Callable[[TrainingRow], str] | None = None
+    ) -> Iterator[TrainingRow]:
+        """The rows of a role that stand in files of rows; where a row names no licence, it is under its file's.
+
+        `complaint` says what is wrong with a row beyond its columns; such a row is left out and named in `problems`.
+        """
         for source in self.of("rows"):
             if role not in roles_of(_columns(source.path, [])):
                 continue
             for row in read_rows(source.path, role, [], name=source.name):
                 origin = row["origin"]
+                if complaint and (wrong := complaint(row)):
+                    self.problems.append(Problem(str(source.path), 0, f"row {origin['id']}: {wrong}: left out"))
+                    continue
                 yield {**row, "origin": {**origin, "licence": origin["licence"] or source.licence}}
 
     def data_sources(self) -> tuple[DataSource, ...]:

@@ -263,7 +263,9 @@ def _built(folder: Path) -> Built:
 
 
 def test_a_model_learns_the_grammar(base: Path, tmp_path: Path) -> None:
-    options = _options(base, method="full", max_steps=100, batch_size=8, learning_rate=1e-2, answer_tokens=24)
+    options = _options(
+        base, method="full", epochs=100.0, max_steps=100, batch_size=8, learning_rate=1e-2, answer_tokens=24
+    )
     outcome = reflective.train(_built(tmp_path), tmp_path, options, no_tell)
     found = outcome.metrics["test"]
     assert found["in_grammar"] == 1.0, found["complaints"]
