@@ -82,7 +82,7 @@ def examples(
 def check_size(folder: Path, options: TrainOptions, extra: Mapping[str, Any]) -> None:
     """Raises `UsageError` where memory will not suffice, before any weight is loaded."""
     size = model_size(folder)
-    check_memory(options, trainable=_trainable(folder, options, extra), **size)
+    check_memory(options, trainable=_trainable(folder, options, extra), loaded=False, **size)
 
 
 def train_causal(

@@ -101,7 +101,7 @@ def train_late(
     late = LateInteraction.of(artifact, device=options.device, dtype=options.precision)
     logits = {part: _scores(late, parts[part])[:, None] for part in ("dev", "test")}
     settings = {**trained.settings, "architecture": LATE_INTERACTION, "loss": "ranking", "metric": task.metric}
-    measured = {"files": files, "settings": settings, "general": general, "curves": trained.curves}
+    measured: dict[str, Any] = {"files": files, "settings": settings, "general": general, "curves": trained.curves}
     return calibrated_parts(task, parts, logits, **measured)
 
 
