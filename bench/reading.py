@@ -15,12 +15,19 @@ from typing import Any
 
 from common import ROOT, SEED, has, options, plain, publish, read_jsonl, table
 
-LLMS = ("bundled:smollm2", "drafter:bundled")
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--llm", action="append", help=f"chat model; repeatable (default {' and '.join(LLMS)})")
+    told = "chat model; repeatable (default bundled:smollm2, and drafter:bundled where one ships)"
+    parser.add_argument("--llm", action="append", help=told)
+
+
+def shipped() -> list[str]:
+    """The chat models that ship."""
+    from ragloom.models.artifacts import bundled_artifacts
+
+    return ["bundled:smollm2", *(["drafter:bundled"] if "drafter" in bundled_artifacts() else [])]
 
 
 def handbook(llm: str) -> dict[str, Any]:
@@ -118,7 +125,7 @@ def about_the_question(data: Path, name: str, limit: int = 800) -> list[Any]:
 
 def main() -> None:
     given = options(__doc__, add_options)
-    answers = [handbook(llm) for llm in given.llm or LLMS]
+    answers = [handbook(llm) for llm in given.llm or shipped()]
     head = list(answers[0])
     parts = ["## Naive RAG on the handbook\n\n" + table(head, [list(each.values()) for each in answers])]
     rows, means = [], []

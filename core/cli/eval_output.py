@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ..evals import RetrievalSet
+    from ..evals.jsonl import Problem
     from ..retrieval import KnowledgeBase
     from ..settings import Settings
 
-__all__ = ("ProgressBar", "progress_bar", "set_base_of", "tell_problems")
+__all__ = ("ProgressBar", "progress_bar", "set_base_of", "tell_left_out", "tell_problems")
 
 MOST_PROBLEMS = 10
 
@@ -58,7 +59,12 @@ def set_base_of(retrieval_set: RetrievalSet, settings: Settings) -> KnowledgeBas
 def tell_problems(sets: Iterable[Any]) -> None:
     """What was left out of the sets, with file and line, on stderr."""
     for each in sets:
-        for problem in each.problems[:MOST_PROBLEMS]:
-            note(str(problem))
-        if len(each.problems) > MOST_PROBLEMS:
-            note(f"{each.name}: {len(each.problems) - MOST_PROBLEMS} more problems")
+        tell_left_out(each.problems, each.name)
+
+
+def tell_left_out(problems: Sequence[Problem], name: str = "the data") -> None:
+    """The first records that were left out, with file and line, and how many more there are, on stderr."""
+    for problem in problems[:MOST_PROBLEMS]:
+        note(str(problem))
+    if len(problems) > MOST_PROBLEMS:
+        note(f"{name}: {len(problems) - MOST_PROBLEMS} more problems")

@@ -6,7 +6,7 @@ import json as jsonlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -14,13 +14,12 @@ import typer
 
 from ..errors import ArtifactError, UsageError
 from ..models.specs import TRAINED_ROLES, TrainedRole
-from .eval_output import MOST_PROBLEMS, progress_bar
+from .eval_output import progress_bar, tell_left_out
 from .output import JsonOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from ..evals.jsonl import Problem
     from ..models.artifacts import Artifact, Manifest
 
 __all__ = ("app",)
@@ -311,7 +310,7 @@ def _train(
             return finetune(
                 *(role, data, out),
                 tell=tell,
-                left_out=_tell_left_out,
+                left_out=tell_left_out,
                 command=command,
                 fresh=fresh,
                 keep_checkpoints=keep_checkpoints,
@@ -323,13 +322,6 @@ def _train(
         again = command.replace(" --fresh", "")
         note(f"interrupted: the same command goes on {where}{'' if again == command else ', without --fresh'}")
         raise
-
-
-def _tell_left_out(problems: Sequence[Problem]) -> None:
-    for problem in problems[:MOST_PROBLEMS]:
-        note(str(problem))
-    if len(problems) > MOST_PROBLEMS:
-        note(f"{len(problems) - MOST_PROBLEMS} more problems of the data")
 
 
 def _open(name: str) -> Artifact:

@@ -323,3 +323,21 @@ def test_what_does_not_fit_is_refused_with_what_to_lower() -> None:
     with pytest.raises(UsageError, match="--method lora"):
         check_memory(TrainOptions(device="cpu"), **{**SIZES, "parameters": 10**12, "trainable": 10**12})
     check_memory(TrainOptions(batch_size=1, max_tokens=16, device="cpu"), parameters=1, trainable=1, hidden=1, layers=1)
+
+
+def test_weights_that_are_loaded_are_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = TrainOptions(batch_size=1, max_tokens=16, device="cpu")
+    sizes = {"parameters": 10**9, "trainable": 1, "hidden": 8, "layers": 1}
+    needed = needed_memory(options, **sizes)
+    free = sum(needed.values()) - needed["weights"] + 1
+    monkeypatch.setattr("ragloom.finetune.memory.available_memory", lambda device: free)
+    check_memory(options, **sizes, loaded=True)
+    with pytest.raises(UsageError, match="are free"):
+        check_memory(options, **sizes)
+
+
+def test_files_that_were_read_are_no_memory_that_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"max": "1000", "current": "900", "memory.stat": "anon 300\ninactive_file 500\n"}.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("ragloom.finetune.memory._GROUPS", ((str(tmp_path / "max"), str(tmp_path / "current")),))
+    assert available_memory("cpu") == 600

@@ -7,13 +7,17 @@ import re
 from typing import Any
 
 import pytest
+import torch
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, TextNode
 
 from ragloom.finetune.data.licences import permits_shipping
+from ragloom.finetune.forgetting import general_sentences
 from ragloom.graphs.common.trained_support import load_support_critic
 from ragloom.models import load_evaluator, load_reranker
 from ragloom.models.artifacts import bundled_artifacts, open_artifact
+from ragloom.models.lora import LoraAdapter
+from ragloom.models.trunk import load_trunk
 
 CPU: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
 QUESTION = "How many days of parental leave do employees get?"
@@ -44,6 +48,19 @@ def test_each_says_what_it_is(role: Any) -> None:
     assert all(source.name in card for source in manifest.data)
     told = json.dumps(manifest.model_dump(mode="json")) + card
     assert not re.search(r"""(?:^|[\s"'=`])/\w+/""", told), "it names a path of the machine that trained it"
+
+
+@pytest.mark.parametrize("role", sorted(bundled_artifacts()))
+def test_what_its_card_says_was_forgotten_is_so(role: Any) -> None:
+    artifact = open_artifact(f"{role}:bundled", role)
+    trunk = load_trunk(artifact.base_path(), device="cpu", dtype="float32")
+    vectors = []
+    for adapter in (None, LoraAdapter(artifact.folder, device="cpu", dtype=trunk.dtype)):
+        with torch.inference_mode(), trunk.adapted(adapter):
+            rows = [torch.tensor([trunk.tokenizer.encode(text).ids]) for text in general_sentences()]
+            vectors.append(torch.cat([trunk.forward(ids, None) for ids in rows]))
+    cosine = torch.nn.functional.cosine_similarity(*vectors).mean().item()
+    assert cosine == pytest.approx(artifact.manifest.metrics["general"]["cosine"], abs=0.005)
 
 
 def test_the_evaluator_knows_the_passage() -> None:
