@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import models
 from ..evals.text_metrics import contains, exact_match, f1
-from ..graphs.common.prompts import render_prompt
+from ..graphs.common.prompting import render_prompt
 from ..models.drafts import DRAFTER_PROMPT, Draft, parse_draft, render_draft
 from .causal_training import IGNORED, Example, prompt_ids
 from .data.rows import TrainingRow

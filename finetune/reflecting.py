@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import models
 from ..evals.text_metrics import f1
-from ..graphs.common.prompts import render_prompt
+from ..graphs.common.prompting import render_prompt
 from ..models.reflections import (
     PARAGRAPH,
     REFLECTIVE_PROMPT,

@@ -8,16 +8,18 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from .closed_book import closed_book
+    from .corrective import corrective_rag
     from .naive import naive_rag
     from .registry import STRATEGIES, build_strategy
 
-__all__ = ("STRATEGIES", "build_strategy", "closed_book", "naive_rag")
+__all__ = ("STRATEGIES", "build_strategy", "closed_book", "corrective_rag", "naive_rag")
 
 # Each name is imported on first use.
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "closed_book": ["closed_book"],
+        "corrective": ["corrective_rag"],
         "naive": ["naive_rag"],
         "registry": ["STRATEGIES", "build_strategy"],
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,26 @@ if TYPE_CHECKING:
 __all__ = ("STRATEGIES", "build_strategy")
 
 
-def _naive(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
-    from .naive import naive_rag
+_HOMES = {
+    "closed-book": ("closed_book", "closed_book"),
+    "corrective": ("corrective", "corrective_rag"),
+    "naive": ("naive", "naive_rag"),
+}
 
-    return naive_rag(*args, **kwargs)
 
+def _builder(module: str, function: str) -> Callable[..., CompiledStateGraph[Any, Any, Any, Any]]:
+    """The function, imported when it is first called."""
 
-def _closed_book(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
-    from .closed_book import closed_book
+    def build(*args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
+        built: CompiledStateGraph[Any, Any, Any, Any]
+        built = getattr(importlib.import_module(f".{module}", __package__), function)(*args, **kwargs)
+        return built
 
-    return closed_book(*args, **kwargs)
+    return build
 
 
 STRATEGIES: dict[str, Callable[..., CompiledStateGraph[Any, Any, Any, Any]]] = {
-    "closed-book": _closed_book,
-    "naive": _naive,
+    name: _builder(*home) for name, home in _HOMES.items()
 }
 """Every strategy there is: `name: function(retriever, llm, **options)`."""
 

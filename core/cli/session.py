@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..errors import ModelError, UsageError
 from .ingest import open_for_ingestion, run_ingestion
 from .output import console, download_progress, note
 
@@ -98,13 +98,18 @@ def load_reranker(spec: str, *, top_n: int | None = None) -> TrainedReranker:
 
 
 def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-    """Yields `{"type": "sentence", ...}` as sentences pass the check, and at last `{"type": "result", ...}`."""
+    """Yields `{"type": "sentence", ...}` as sentences pass the check, and at last `{"type": "result", ...}`.
+
+    Raises `ModelError` where the model failed and nothing that it had said before can be shown.
+    """
     result: dict[str, Any] = {}
     for kind, part in graph.stream(given, config, stream_mode=["custom", "values"]):
         if kind == "custom":
             yield part
         else:
             result = part
+    if result["abstained"] and result["error"]:
+        raise ModelError(result["error"])
     yield {"type": "result", **result}
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...graphs.common.prompts import render_prompt
+from ...graphs.common.prompting import render_prompt
 from ...models import limit_answer, model_errors
 from ...retrieval.sentences import sentence_spans
 from ..answer_sets import share_of

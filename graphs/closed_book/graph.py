@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, START, StateGraph
 
-from ..common.prompts import prompt_name
-from ..common.state import StrategyInput, StrategyOutput, begin
+from ...types import Budget
+from ..common.prompting import prompt_name
+from ..common.state import StrategyInput, StrategyOutput, StrategyState, begin
 from .nodes import ClosedBookNodes
-from .state import ClosedBookState
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -23,6 +23,7 @@ def closed_book(
     retriever: BaseRetriever | None,
     llm: BaseChatModel,
     *,
+    budget: Budget | None = None,
     max_answer_tokens: int = 256,
     prompt: str = "read",
     checkpointer: Any = None,
@@ -34,7 +35,7 @@ def closed_book(
     nothing is checked, so it is for measuring, not for users.
 
     Requires: any chat model. The retriever is taken, like by every strategy, and not used.
-    State: see `ClosedBookState`. Cost: 1 call of the language model.
+    State: see `StrategyState`; `documents` and `citations` stay empty. Cost: 1 call of the language model.
     Good for: the floor of an evaluation. `prompt` is `read` (short sentences), `short` (the bare answer), or the path
     of a Jinja file with the variable `question`.
 
@@ -43,10 +44,11 @@ def closed_book(
         >>> graph.invoke({"question": "What is the capital of France?"})["answer"]  # doctest: +SKIP
         'The capital of France is Paris.'
     """
-    nodes = ClosedBookNodes(llm=llm, max_answer_tokens=max_answer_tokens, prompt=prompt_name(__package__ or "", prompt))
-    graph = StateGraph(ClosedBookState, input_schema=StrategyInput, output_schema=StrategyOutput)
+    name = prompt_name(__package__ or "", prompt)
+    nodes = ClosedBookNodes(llm, budget or Budget(), max_answer_tokens, name)
+    graph = StateGraph(StrategyState, input_schema=StrategyInput, output_schema=StrategyOutput)
     graph.add_node("begin", begin)
-    graph.add_node("answer", nodes.answer)
+    graph.add_node("answer", nodes.node("answer"))
     graph.add_edge(START, "begin")
     graph.add_edge("begin", "answer")
     graph.add_edge("answer", END)

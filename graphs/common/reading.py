@@ -8,8 +8,7 @@ shown was checked. Drafters write a rationale first and then the answer (`drafti
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,14 +16,16 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
-from ...models import count_tokens, model_errors
+from ...models import limit_answer
 from ...retrieval.sentences import sentence_spans
-from ...types import Citation, Usage
+from ...types import Citation, Usage, add_usage
+from .asking import failure_of
 from .drafting import DraftSplitter, quoted_span
+from .metering import Meter, no_usage
 from .saying import SentenceSplitter, declines, unmarked
 from .support import Support, SupportCritic
 
-__all__ = ("CheckedSentence", "Reading", "aread", "read")
+__all__ = ("CheckedSentence", "ReadAloud", "Reading", "aread", "read")
 
 _LIST_ITEM = re.compile(r"^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+(?=\S)|[-*•]+\s*$)")
 """The mark before an item; a number alone, "25.", is what was said."""
@@ -53,7 +54,11 @@ class Reading:
     sentences: list[CheckedSentence] = field(default_factory=list)
     declined: bool = False
     """The model itself said that the passages do not hold the answer."""
-    usage: Usage = field(default_factory=lambda: Usage(calls=1, tokens_in=0, tokens_out=0, seconds=0.0))
+    failed: str = ""
+    """Why the model broke off; what it had said before counts."""
+    unjudged: str = ""
+    """Why the critic failed; the sentences that it did not judge count as unsupported."""
+    usage: Usage = field(default_factory=no_usage)
     first_token_ms: float = 0.0
 
     @property
@@ -85,7 +90,7 @@ class _Checker:
         if declines(text):
             self.reading.declined = True
             return None
-        found = self._quoted(text, quote) or self.critic.support(text, self.question, self.passages)
+        found = self._quoted(text, quote) or self._support(text, self.passages)
         citations = [
             _citation(text, self.passages[support.passage], support.start, support.end, support.score)
             for support in found[:MAX_CITATIONS]
@@ -101,11 +106,19 @@ class _Checker:
             if not (span := quoted_span(quote, passage.page_content)):
                 continue
             alone = Document(passage.page_content[slice(*span)], metadata=passage.metadata)
-            found = self.critic.support(text, self.question, [alone])
+            found = self._support(text, [alone])
             if found and found[0].score >= self.critic.threshold:
                 best = found[0]
                 return [Support(index, span[0] + best.start, span[0] + best.end, best.score)]
         return []
+
+    def _support(self, text: str, passages: Sequence[Document]) -> list[Support]:
+        """What the critic finds. Where it fails nothing is known, and what is not known to be true is not shown."""
+        try:
+            return self.critic.support(text, self.question, passages)
+        except Exception as error:
+            self.reading.unjudged = failure_of(error)
+            return []
 
 
 def _citation(sentence: str, passage: Document, start: int, end: int, score: float) -> Citation:
@@ -180,17 +193,25 @@ def read(
     passages: Sequence[Document],
     critic: SupportCritic,
     reading: Reading,
-    **call: Any,
+    *,
+    max_tokens: int,
+    deadline: float | None = None,
 ) -> Iterator[CheckedSentence]:
-    """Streams the model's answer; yields each checked sentence and fills `reading`. Raises `ModelError`."""
-    listener, meter = _listener(_Checker(question, passages, critic, reading)), _Meter(llm, reading)
-    with model_errors():
-        for chunk in llm.stream(messages, **call):
-            if listener.full:
+    """Streams the model's answer; yields each checked sentence and fills `reading`, also with why the model failed.
+
+    `deadline` is a `time.monotonic`, after which nothing more is read.
+    """
+    listener = _listener(_Checker(question, passages, critic, reading))
+    meter = Meter(llm, most=max_tokens, deadline=deadline)
+    try:
+        for chunk in llm.stream(messages, **limit_answer(llm, max_tokens)):
+            if listener.full or meter.over:
                 break
             yield from listener.feed(meter.take(chunk))
+    except Exception as error:
+        reading.failed = failure_of(error)
     yield from listener.close()
-    meter.close(messages)
+    _close(reading, meter, messages)
 
 
 async def aread(
@@ -200,43 +221,61 @@ async def aread(
     passages: Sequence[Document],
     critic: SupportCritic,
     reading: Reading,
-    **call: Any,
+    *,
+    max_tokens: int,
+    deadline: float | None = None,
 ) -> AsyncIterator[CheckedSentence]:
     """`read`, asynchronously."""
-    listener, meter = _listener(_Checker(question, passages, critic, reading)), _Meter(llm, reading)
-    with model_errors():
-        async for chunk in llm.astream(messages, **call):
-            if listener.full:
+    listener = _listener(_Checker(question, passages, critic, reading))
+    meter = Meter(llm, most=max_tokens, deadline=deadline)
+    try:
+        async for chunk in llm.astream(messages, **limit_answer(llm, max_tokens)):
+            if listener.full or meter.over:
                 break
             for sentence in listener.feed(meter.take(chunk)):
                 yield sentence
+    except Exception as error:
+        reading.failed = failure_of(error)
     for sentence in listener.close():
         yield sentence
+    _close(reading, meter, messages)
+
+
+def _close(reading: Reading, meter: Meter, messages: Sequence[BaseMessage]) -> None:
     meter.close(messages)
+    reading.usage = add_usage(reading.usage, meter.usage)
+    reading.first_token_ms = meter.first_token_ms
 
 
-class _Meter:
-    """Counts tokens and time: the server's own figures where it gives them, the tokenizer's else."""
+@dataclass(frozen=True, slots=True)
+class ReadAloud:
+    """The effect of a reading: fills `reading`, and hands every supported sentence to `write` as it comes."""
 
-    def __init__(self, llm: BaseChatModel, reading: Reading) -> None:
-        self.llm, self.reading = llm, reading
-        self.began = time.perf_counter()
-        self.text = ""
+    llm: BaseChatModel
+    messages: list[BaseMessage]
+    question: str
+    passages: Sequence[Document]
+    critic: SupportCritic
+    reading: Reading
+    max_tokens: int
+    deadline: float | None
+    write: Callable[[Any], None]
 
-    def take(self, chunk: Any) -> str:
-        text = str(chunk.text)
-        if text and not self.text:
-            self.reading.first_token_ms = round((time.perf_counter() - self.began) * 1000, 1)
-        self.text += text
-        usage = getattr(chunk, "usage_metadata", None)
-        if usage:
-            self.reading.usage["tokens_in"] += usage["input_tokens"]
-            self.reading.usage["tokens_out"] += usage["output_tokens"]
-        return text
+    def _told(self) -> dict[str, Any]:
+        return {"max_tokens": self.max_tokens, "deadline": self.deadline}
 
-    def close(self, messages: list[BaseMessage]) -> None:
-        usage = self.reading.usage
-        usage["seconds"] = time.perf_counter() - self.began
-        if not usage["tokens_in"]:
-            usage["tokens_in"] = sum(count_tokens(self.llm, str(message.text)) for message in messages)
-            usage["tokens_out"] = count_tokens(self.llm, self.text)
+    def run(self) -> None:
+        """Blocking."""
+        asked = (self.llm, self.messages, self.question, self.passages, self.critic, self.reading)
+        for sentence in read(*asked, **self._told()):
+            self._say(sentence)
+
+    async def arun(self) -> None:
+        """Awaited."""
+        asked = (self.llm, self.messages, self.question, self.passages, self.critic, self.reading)
+        async for sentence in aread(*asked, **self._told()):
+            self._say(sentence)
+
+    def _say(self, sentence: CheckedSentence) -> None:
+        if sentence.citations or not self.passages:
+            self.write({"type": "sentence", "text": sentence.text, "citations": sentence.citations})

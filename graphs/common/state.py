@@ -36,6 +36,8 @@ class StrategyOutput(TypedDict, total=False):
     citations: list[Citation]
     documents: list[Document]
     """The passages that were read, best first."""
+    error: str
+    """Why the model could not be read to its end; empty where nothing failed. What it had said before counts."""
     steps: Annotated[list[Step], operator.add]
     usage: Annotated[Usage, add_usage]
     messages: Annotated[list[AnyMessage], add_messages]
@@ -48,6 +50,17 @@ class StrategyState(StrategyOutput, total=False):
     asked: str
     """The question of this run: `question`, or the last user message."""
     search_queries: list[str]
+    """What the retriever is asked: the question, and what a transform made of it."""
+    hypotheses: list[str]
+    """Passages that might answer the question, made up by a transform."""
+    draft: list[dict[str, Any]]
+    """Checked sentences between reading and citing: {text, citations}."""
+    declined: bool
+    """The model said itself that the passages do not hold the answer."""
+    hops: Annotated[int, operator.add]
+    """Rounds of retrieval so far."""
+    elapsed: Annotated[float, operator.add]
+    """Seconds of work so far: waiting for a person, or for a killed run to go on, does not count."""
 
 
 def begin(state: StrategyState) -> dict[str, Any]:
@@ -61,10 +74,16 @@ def begin(state: StrategyState) -> dict[str, Any]:
     return {
         "asked": asked.strip(),
         "search_queries": [asked.strip()],
+        "hypotheses": [],
         "answer": "",
         "abstained": False,
         "citations": [],
         "documents": [],
+        "error": "",
+        "draft": [],
+        "declined": False,
+        "hops": Overwrite(0),
+        "elapsed": Overwrite(0.0),
         "steps": Overwrite([]),
         "usage": Overwrite(add_usage(None, None)),
     }
