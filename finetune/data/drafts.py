@@ -23,6 +23,7 @@ from ...evals.text_metrics import contains, normalize
 from ...graphs.common.support import content_terms
 from ...retrieval.sentences import sentence_spans
 from ..options import Tell, no_tell
+from .falsified import Falsifier
 from .mining import Mined, Pieces, gold_pieces, hard_negatives, mine
 from .parts import Part
 from .question_sets import Asked, QuestionSet, read_questions
@@ -82,6 +83,7 @@ def draft_rows(
     limit: int | None = None,
     tokens: int = 256,
     unanswerable: float = 0.2,
+    counterfactual: float = 0.0,
     hard: bool = True,
     embedder: str | Embedder | None = None,
 ) -> Iterator[TrainingRow]:
@@ -95,6 +97,8 @@ def draft_rows(
         limit: questions of a set at most.
         tokens: of the prompt, about; a tenth of the rows have longer ones.
         unanswerable: share of the rows without an answer.
+        counterfactual: share of the questions whose passage is made to say something else, as far as their answer is a
+            name, a number or a date.
         hard: distractors are what our retriever finds for the question, with some random ones; False: all random.
         embedder: of that retriever.
     """
@@ -111,10 +115,11 @@ def draft_rows(
             pieces, rankings = mine(found, asked, out=out, embedder=embedder, tell=tell)
             mined = (_hard(found, pieces, ranking, seed) for ranking in rankings)
         pools = _pools(found)
+        falsifier = Falsifier(found, counterfactual, seed=seed)
         right = [(item, found.documents[place.passage][1][place.start : place.end]) for item, place in chosen if place]
         shares = [question_share(item.question, sentence) for item, sentence in right]
         for number, ((item, place), close) in enumerate(zip(chosen, mined, strict=False), start=1):
-            made = _row(found, item, place, close, pools[item.part], seed, tokens, shares)
+            made = _row(found, item, place, close, pools[item.part], seed, tokens, shares, falsifier)
             if made:
                 yield made
             if number % 200 == 0 or number == len(chosen):
@@ -219,6 +224,7 @@ def _row(
     seed: int,
     tokens: int,
     shares: Sequence[float],
+    falsifier: Falsifier,
 ) -> TrainingRow | None:
     rng = random.Random(f"{seed}:{found.name}:{asked.id}")
     is_long = rng.random() < LONG_SHARE
@@ -231,8 +237,12 @@ def _row(
         texts = [(title, shortened(text, words, rng)) for title, text in written] + texts[:count]
     gold = -1
     rationale = ""
+    answers = asked.answers
     if place is not None:
         title, text = found.documents[place.passage]
+        if false := falsifier.of(asked, text, place.start, place.end):
+            text, answers = false.text, (false.answer,)
+            place = Evidence(place.passage, false.start, false.end, false.answer)
         rationale = " ".join(text[place.start : place.end].split())
         gold_text = shortened(text, words, rng, (place.start, place.end))
         gold = rng.randint(0, len(texts))
@@ -248,7 +258,7 @@ def _row(
         "titles": [title if titled else "" for title, _ in texts],
         "rationale": rationale if place else likely_quote(asked.question, passages, rng.choice(shares or [UNKNOWN])),
         "answer": place.answer if place else "",
-        "answers": list(asked.answers) if place else [],
+        "answers": list(answers) if place else [],
         "answerable": place is not None,
         "gold": gold,
         "origin": found.origin(asked.id, asked.document),

@@ -47,6 +47,8 @@ class DrafterOptions(TrainOptions):
     """Tokens of most prompts, about; a tenth have up to five passages of up to 200 words."""
     unanswerable: float = 0.2
     """Share of the rows without an answer."""
+    counterfactual: float = 0.0
+    """Share of the questions whose passage is made to say something else."""
     answer_tokens: int = 96
     """Tokens that an answer may have when it is measured."""
     measured: int = 200
@@ -57,8 +59,9 @@ class DrafterOptions(TrainOptions):
         for name in ("prompt_tokens", "answer_tokens", "measured"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)!r}", hint="use a positive number")
-        if not 0 <= self.unanswerable < 1:
-            raise UsageError(f"unanswerable is {self.unanswerable!r}", hint="use a share from 0 to below 1")
+        for name in ("unanswerable", "counterfactual"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)!r}", hint="use a share from 0 to below 1")
 
 
 DEFAULTS = DrafterOptions(
@@ -92,9 +95,11 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
             limit=given.per_set,
             tokens=given.prompt_tokens,
             unanswerable=given.unanswerable,
+            counterfactual=given.counterfactual,
         )
 
-    return build_parts(ROLE, data, out, given, tell, rows, given.prompt_tokens, given.unanswerable)
+    told = (given.prompt_tokens, given.unanswerable, given.counterfactual)
+    return build_parts(ROLE, data, out, given, tell, rows, *told)
 
 
 def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome:

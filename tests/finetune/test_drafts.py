@@ -146,3 +146,21 @@ def test_scores() -> None:
     assert (found[0]["f1"], found[0]["em"], found[0]["valid"], found[0]["quoted"], found[0]["cited"]) == (1, 1, 1, 1, 1)
     assert (found[1]["f1"], found[2]["f1"], found[2]["valid"]) == (0, 0, 0)
     assert "f1" not in found[3]
+
+
+def test_a_counterfactual_row_answers_what_its_passage_says(tmp_path: Path) -> None:
+    sources = _question_set(tmp_path / "towns")
+    plain = {row["origin"]["id"]: row for row in draft_rows(sources, out=tmp_path, seed=3, hard=False)}
+    given_ = {"out": tmp_path, "seed": 3, "hard": False, "counterfactual": 0.5}
+    rows = [row for row in draft_rows(sources, **given_) if row["answerable"]]
+    changed = [row for row in rows if row["answer"] != plain[row["origin"]["id"]]["answer"]]
+    assert 0.25 < len(changed) / len(rows) < 0.75
+    for row in changed:
+        right = plain[row["origin"]["id"]]["answer"]
+        assert row["answers"] == [row["answer"]]
+        assert row["answer"] in row["rationale"] and row["rationale"] in row["passages"][row["gold"]]
+        assert not any(right in text for text in row["passages"])
+        lender = row["answer"].removeprefix("Duke Otto")
+        assert part_of(plain[f"q{lender}"]["origin"]["document"]) == part_of(row["origin"]["document"])
+    same = [row for row in rows if row["answer"] == plain[row["origin"]["id"]]["answer"]]
+    assert all(row == plain[row["origin"]["id"]] for row in same)
