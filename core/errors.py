@@ -20,6 +20,7 @@ __all__ = (
     "ModelError",
     "RagloomError",
     "ReaderError",
+    "SearchError",
     "StoreError",
     "UnknownModelError",
     "UsageError",
@@ -106,3 +107,9 @@ class StoreError(RagloomError):
     """The knowledge base is missing, damaged, locked or of another format."""
 
     code = "store"
+
+
+class SearchError(RagloomError):
+    """A web search does not answer, or answers with nonsense."""
+
+    code = "search"

@@ -20,8 +20,11 @@ def _shape(strategy: str) -> Any:
         def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
             return []
 
-    # Only the shape is wanted: neither part is ever called.
-    return build_strategy(strategy, Nothing(), FakeListChatModel(responses=[""])).get_graph()
+    # Only the shape is wanted, with every way that can be gone: no part is ever called.
+    options: dict[str, dict[str, Any]] = {"corrective": {"web": Nothing()}}
+    return build_strategy(
+        strategy, Nothing(), FakeListChatModel(responses=[""]), **options.get(strategy, {})
+    ).get_graph()
 
 
 def mermaid(strategy: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .readers import read_document
     from .retriever import KnowledgeBaseRetriever
     from .store import LanceVectorStore
+    from .web import WebRetriever, load_web
 
 __all__ = (
     "ChunkSettings",
@@ -24,6 +25,8 @@ __all__ = (
     "KnowledgeBaseRetriever",
     "LanceVectorStore",
     "LangChainRetriever",
+    "WebRetriever",
+    "load_web",
     "read_document",
     "reciprocal_rank_fusion",
     "relative_score_fusion",
@@ -43,5 +46,6 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "readers": ["read_document"],
         "retriever": ["KnowledgeBaseRetriever"],
         "store": ["LanceVectorStore"],
+        "web": ["WebRetriever", "load_web"],
     },
 )
