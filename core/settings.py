@@ -16,7 +16,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .errors import UsageError
 
-__all__ = ("DEFAULT_CRITIC", "DEFAULT_LLM", "DEFAULT_RERANKER", "NO_RERANKER", "READERS", "Settings", "load_settings")
+__all__ = (
+    "DEFAULT_CRITIC",
+    "DEFAULT_LLM",
+    "DEFAULT_RERANKER",
+    "NO_RERANKER",
+    "NO_TRANSFORM",
+    "NO_WEB",
+    "READERS",
+    "Settings",
+    "load_settings",
+)
 
 # What is used where nothing is said. A trained artifact that ships becomes the default here, and nowhere else.
 DEFAULT_LLM = "bundled:smollm2"
@@ -25,6 +35,10 @@ DEFAULT_CRITIC = "overlap"
 NO_RERANKER = "none"
 DEFAULT_RERANKER = NO_RERANKER
 """Reorders passages: `none`, later `reranker:bundled`."""
+UNDRAFTED = frozenset({"closed-book", "self-rag", "self-rag-tokens"})
+"""Strategies that a drafter cannot read for: they show no passages, or write sentence by sentence."""
+NO_WEB = "none"
+NO_TRANSFORM = "none"
 READERS: dict[str, str] = {}
 """Chat model to the drafter that reads for it in `ask` and `chat`, later `{"bundled:smollm2": "drafter:bundled"}`."""
 
@@ -53,6 +67,14 @@ class Settings(BaseSettings):
     """Reorders what the first stage found: `none`, `reranker:bundled` or `reranker:PATH`."""
     rerank_from: int = Field(default=50, ge=1)
     """How many passages the first stage gives to the reranker, which keeps `top_k`."""
+    evaluator: str = "evaluator:bundled"
+    """Grades what was retrieved, where a strategy asks whether it is right: `evaluator:bundled` or `evaluator:PATH`."""
+    web: str = NO_WEB
+    """The second source of `corrective`: `none`, `kb:PATH`, or one that is sent the question: `searxng:URL`, `brave`,
+    `tavily`, `duckduckgo`.
+    """
+    transform: str = NO_TRANSFORM
+    """Makes further queries of a question: `none`, `diverse`, `hyde`, `step-back` or `sub-questions`."""
     prompt: str | None = None
     """The reader's prompt: `read`, `short`, `draft` or the path of a Jinja file; none: the strategy's own, of a drafter
     `draft`.
@@ -72,10 +94,10 @@ class Settings(BaseSettings):
 
     @property
     def reader(self) -> str:
-        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships, passages are read, and no other prompt
-        is set.
+        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships, the strategy takes one, and no other
+        prompt is set.
         """
-        drafts = self.strategy != "closed-book" and self.prompt in (None, "draft")
+        drafts = self.strategy not in UNDRAFTED and self.prompt in (None, "draft")
         return READERS.get(self.llm, self.llm) if drafts else self.llm
 
     def retriever_options(self) -> dict[str, Any]:
@@ -92,7 +114,7 @@ class Settings(BaseSettings):
         A drafter (`llm`, by default the one of the settings) is asked as it was trained. A file of the user's own shows
         passages, which closed book has none of; the named prompts `read` and `short` exist for both.
         """
-        drafts = (llm or self.llm).startswith("drafter:") and strategy != "closed-book"
+        drafts = (llm or self.llm).startswith("drafter:") and strategy not in UNDRAFTED
         prompt = "draft" if self.prompt is None and drafts else self.prompt
         own = prompt not in (None, "read", "short")
         return {} if prompt is None or (own and strategy == "closed-book") else {"prompt": prompt}

@@ -255,7 +255,7 @@ async def _wait(said: Any) -> Any:
 def _filled(blank: Record, result: dict[str, Any], steps: list[dict[str, Any]], calls: RecordedCalls) -> Record:
     if result.get("abstained") and result.get("error"):  # the model failed: that is no abstention
         failed = {"failed": str(result["error"])[:500], "steps": [_timeless(step) for step in steps]}
-        return blank | failed | _cost(result.get("usage") or {}, calls)  # type: ignore[return-value, operator]
+        return blank | failed | _cost(result.get("usage") or {}, calls)  # type: ignore[return-value]
     answer = result.get("answer")
     answer = "" if answer is None else str(answer)
     citations = []

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph.state import StateGraph
+from langchain_core.runnables import RunnableLambda
 
 from ..errors import UsageError
 
@@ -18,7 +18,7 @@ __all__ = ("with_nodes",)
 
 
 def with_nodes(
-    graph: CompiledStateGraph[Any, Any, Any, Any], **nodes: Callable[[dict[str, Any]], Any]
+    graph: CompiledStateGraph[Any, Any, Any, Any], **nodes: Callable[[Any], Any]
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """The same strategy with other nodes: each a function of the state, sync or async, that returns an update of it.
 
@@ -29,11 +29,10 @@ def with_nodes(
         ...     return {"documents": state["documents"][:2]}
         >>> graph = with_nodes(corrective_rag(retriever, llm), refine=refine)  # doctest: +SKIP
     """
-    builder: StateGraph[Any, Any, Any, Any] = copy.copy(graph.builder)
+    builder = copy.copy(graph.builder)
     builder.nodes = dict(builder.nodes)
     for name, function in nodes.items():
         if name not in builder.nodes:
             raise UsageError(f"the strategy has no node {name!r}", hint=f"it has {', '.join(builder.nodes)}")
-        made = StateGraph(graph.builder.state_schema).add_node(name, function).nodes[name]
-        builder.nodes[name] = dataclasses.replace(builder.nodes[name], runnable=made.runnable)
+        builder.nodes[name] = dataclasses.replace(builder.nodes[name], runnable=RunnableLambda(function, name=name))
     return builder.compile(checkpointer=graph.checkpointer, name=graph.get_name())

@@ -21,7 +21,10 @@ def _shape(strategy: str) -> Any:
             return []
 
     # Only the shape is wanted, with every way that can be gone: no part is ever called.
-    options: dict[str, dict[str, Any]] = {"corrective": {"web": Nothing()}}
+    options: dict[str, dict[str, Any]] = {
+        "corrective": {"web": Nothing()},
+        "self-rag-tokens": {"scorer": "bundled:smollm2"},
+    }
     return build_strategy(
         strategy, Nothing(), FakeListChatModel(responses=[""]), **options.get(strategy, {})
     ).get_graph()

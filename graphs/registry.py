@@ -16,10 +16,21 @@ __all__ = ("STRATEGIES", "build_strategy")
 
 
 _HOMES = {
-    "closed-book": ("closed_book", "closed_book"),
+    "adaptive": ("adaptive", "adaptive_rag"),
+    "closed-book": ("closed", "closed_book"),
     "corrective": ("corrective", "corrective_rag"),
+    "decompose": ("decompose", "decompose_rag"),
+    "fusion": ("fusion", "fusion_rag"),
+    "hierarchical": ("hierarchical", "hierarchical_rag"),
+    "multi-hop": ("multi_hop", "multi_hop_rag"),
     "naive": ("naive", "naive_rag"),
+    "self-rag": ("self_rag_critic", "self_rag"),
+    "self-rag-tokens": ("self_rag_reflection", "self_rag_tokens"),
+    "speculative": ("speculative", "speculative_rag"),
+    "summarise": ("summarise", "summarise_rag"),
+    "vote": ("vote", "vote_rag"),
 }
+"""Name to module and function."""
 
 
 def _builder(module: str, function: str) -> Callable[..., CompiledStateGraph[Any, Any, Any, Any]]:

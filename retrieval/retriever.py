@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -54,14 +56,11 @@ class KnowledgeBaseRetriever(BaseRetriever):
         tenant: str = "",
         collection: str | None = None,
     ) -> None:
-        if mode not in MODES:
-            raise UsageError(f"unknown retrieval mode {mode!r}", hint=f"use one of {', '.join(MODES)}")
+        _check(mode, top_k)
         if fusion is not None and fusion not in get_args(Fusion):
             raise UsageError(f"unknown fusion {fusion!r}", hint="use rank or relative")
         if mode != "hybrid" and (alpha is not None or fusion is not None):
             raise UsageError(f"alpha and fusion belong to the mode 'hybrid', not {mode!r}", hint="use --mode hybrid")
-        if top_k < 1:
-            raise UsageError(f"top_k must be at least 1, not {top_k}")
         self.kb, self.mode, self.top_k = kb, mode, top_k
         self.alpha = DEFAULT_ALPHA if mode == "default" else 0.5 if alpha is None else alpha
         if not 0.0 <= self.alpha <= 1.0:
@@ -76,27 +75,46 @@ class KnowledgeBaseRetriever(BaseRetriever):
         )
         super().__init__()
 
+    def with_mode(self, mode: Mode, top_k: int | None = None) -> KnowledgeBaseRetriever:
+        """The same retriever in another mode, with that mode's own `alpha` and `fusion`.
+
+        Whatever limits what may be seen (tenant, collection, filters) holds for it as well.
+
+            >>> kb.retriever(tenant="a").with_mode("bm25", top_k=20)  # doctest: +SKIP
+        """
+        top_k = self.top_k if top_k is None else top_k
+        _check(mode, top_k)
+        twin = copy.copy(self)  # not made anew: nothing that narrows what is seen can be left out
+        twin.top_k = top_k
+        if mode != self.mode:
+            twin.mode = mode
+            twin.alpha, twin.fusion = (DEFAULT_ALPHA, "relative") if mode == "default" else (0.5, "rank")
+        return twin
+
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return self.search(query_bundle.query_str, self.top_k)
+        return self.search(query_bundle.query_str, self.top_k, query_bundle.embedding)
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
 
-    def search(self, query: str, top_k: int) -> list[NodeWithScore]:
-        """The `top_k` best passages, on one snapshot of the knowledge base; no match gives an empty list."""
+    def search(self, query: str, top_k: int, vector: Sequence[float] | None = None) -> list[NodeWithScore]:
+        """The `top_k` best passages, on one snapshot of the knowledge base; no match gives an empty list.
+
+        `vector` stands for the query's own in a dense search.
+        """
         snapshot = self.kb.table.snapshot()
         if self.mode == "bm25":
             kind, scores = "bm25", snapshot.search_text(query, top_k, self._where)
         elif not query.strip():
             kind, scores = "dense", {}
         elif self.mode == "dense":
-            kind, scores = "dense", snapshot.search_vector(self._embed(query), top_k, self._where)
+            kind, scores = "dense", snapshot.search_vector(self._embed(query, vector), top_k, self._where)
         else:
             kind = self.fusion
             scores = hybrid_scores(
                 snapshot,
                 query,
-                self._embed(query) if self.alpha > 0 else [],
+                self._embed(query, vector) if self.alpha > 0 else [],
                 top_k=max(top_k, POOL) if self.mode == "default" else top_k,
                 alpha=self.alpha,
                 fusion=self.fusion,
@@ -114,5 +132,12 @@ class KnowledgeBaseRetriever(BaseRetriever):
             found.append(NodeWithScore(node=node, score=score))
         return found
 
-    def _embed(self, query: str) -> Any:
-        return self.kb.query_vector(query)
+    def _embed(self, query: str, vector: Sequence[float] | None) -> Any:
+        return self.kb.query_vector(query) if vector is None else vector
+
+
+def _check(mode: Mode, top_k: int) -> None:
+    if mode not in MODES:
+        raise UsageError(f"unknown retrieval mode {mode!r}", hint=f"use one of {', '.join(MODES)}")
+    if top_k < 1:
+        raise UsageError(f"top_k must be at least 1, not {top_k}")

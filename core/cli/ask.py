@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import CriticOption, RerankerOption, RerankFromOption
+from .options import CriticOption, RerankerOption, RerankFromOption, StrategyOption, TransformOption, WebOption
 from .output import JsonOption, KbOption, emit, note
 
 __all__ = ("ask",)
@@ -18,7 +18,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question.")],
     kb: KbOption = None,
     docs: Annotated[list[Path] | None, typer.Option(help="Ask these files or folders instead (repeatable).")] = None,
-    strategy: Annotated[str | None, typer.Option(help="auto, naive, ...")] = None,
+    strategy: StrategyOption = None,
     llm: Annotated[
         str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, drafter:PATH, openai:NAME.")
     ] = None,
@@ -28,6 +28,8 @@ def ask(
     reranker: RerankerOption = None,
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
+    web: WebOption = None,
+    transform: TransformOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     steps: Annotated[bool, typer.Option("--steps", help="Show what was done, and why.")] = False,
     json: JsonOption = False,
@@ -53,6 +55,8 @@ def ask(
         reranker=reranker,
         rerank_from=rerank_from,
         critic=critic,
+        web=web,
+        transform=transform,
         tenant=tenant,
     )
     graph = build_graph(settings, knowledge_base(settings, docs))
@@ -66,4 +70,5 @@ def ask(
         for step in result["steps"]:
             note(f"{step['node']}: {step['decision']} ({step['reason']}), {step['ms']:.0f} ms")
     usage = result["usage"]
-    note(f"{usage['calls']} call, {usage['tokens_in']} + {usage['tokens_out']} tokens, {usage['seconds']:.1f} s")
+    calls = f"{usage['calls']} call{'' if usage['calls'] == 1 else 's'}"
+    note(f"{calls}, {usage['tokens_in']} + {usage['tokens_out']} tokens, {usage['seconds']:.1f} s")

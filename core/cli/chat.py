@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import CriticOption, RerankerOption, RerankFromOption
+from .options import CriticOption, RerankerOption, RerankFromOption, StrategyOption, TransformOption, WebOption
 from .output import JsonOption, KbOption, console, emit, note
 
 __all__ = ("chat",)
@@ -23,7 +23,7 @@ _HELP = """/sources  passages of the last answer
 def chat(
     kb: KbOption = None,
     docs: Annotated[list[Path] | None, typer.Option(help="Chat with these files or folders (repeatable).")] = None,
-    strategy: Annotated[str | None, typer.Option(help="auto, naive, ...")] = None,
+    strategy: StrategyOption = None,
     llm: Annotated[
         str | None, typer.Option(help="Chat model, e.g. bundled:smollm2, drafter:PATH, openai:NAME.")
     ] = None,
@@ -32,6 +32,8 @@ def chat(
     reranker: RerankerOption = None,
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
+    web: WebOption = None,
+    transform: TransformOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -54,6 +56,8 @@ def chat(
         reranker=reranker,
         rerank_from=rerank_from,
         critic=critic,
+        web=web,
+        transform=transform,
         tenant=tenant,
     )
     graph = build_graph(settings, knowledge_base(settings, docs), checkpointer=InMemorySaver())

@@ -13,7 +13,7 @@ import typer
 
 from ..errors import ModelError, UsageError
 from .eval_output import progress_bar, set_base_of, tell_problems
-from .options import CriticOption, RerankerOption, RerankFromOption
+from .options import CriticOption, RerankerOption, RerankFromOption, TransformOption, WebOption
 from .output import JsonOption, KbOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def answers(
     reranker: RerankerOption = None,
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
+    web: WebOption = None,
+    transform: TransformOption = None,
     prompt: Annotated[str | None, typer.Option(help="Reader prompt: read, short, draft or a .jinja file.")] = None,
     baselines: Annotated[bool, typer.Option(help="Add the rows closed-book and naive.")] = True,
     support_by: Annotated[
@@ -87,6 +89,8 @@ def answers(
         top_k=top_k,
         prompt=prompt,
         critic=critic,
+        web=web,
+        transform=transform,
         reranker=reranker,
         rerank_from=rerank_from,
     )
@@ -191,16 +195,17 @@ def _knowledge_base(settings: Settings) -> str:
 
 
 def _system(name: str, settings: Settings, parts: dict[str, Any]) -> System:
-    """A strategy with the critic and the reranker of the settings.
+    """A strategy with what the settings name for it.
 
     A function of the user's own has no such options: its retriever reranks for it.
     """
     from ..evals.systems import System, reranking
+    from .session import own_parts
 
     if name == "closed-book":
         return System(name, settings.strategy_options(name))
     if ":" not in name:
-        return System(name, {**settings.strategy_options(name), **parts})
+        return System(name, {**settings.strategy_options(name), **parts, **own_parts(name, settings)})
     return System(name, factory=reranking(name, parts["reranker"])) if "reranker" in parts else System(name)
 
 

@@ -14,7 +14,7 @@ __all__ = ("graph",)
 
 
 def graph(
-    strategy: Annotated[str, typer.Argument(help="naive, ...")],
+    strategy: Annotated[str, typer.Argument(help="naive, corrective, ...; an unknown one lists them all.")],
     format: Annotated[str, typer.Option(help="mermaid or png.")] = "mermaid",
     out: Annotated[Path | None, typer.Option(help="File to write (png: NAME.png by default).")] = None,
     json: JsonOption = False,

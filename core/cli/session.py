@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError
+from ..settings import NO_TRANSFORM, NO_WEB
 from .ingest import open_for_ingestion, run_ingestion
 from .output import console, download_progress, note
 
@@ -25,6 +26,7 @@ __all__ = (
     "knowledge_base",
     "load_critic",
     "load_reranker",
+    "own_parts",
     "show_answer",
     "strategy_parts",
     "stream_answer",
@@ -59,24 +61,54 @@ def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = No
     from ..graphs import build_strategy
     from ..models import load_chat_model
 
-    parts = strategy_parts(settings)
     with download_progress("fetching the chat model") as fetching:
-        llm = load_chat_model(settings.reader, progress=fetching)
+        llm = load_chat_model(settings.llm, progress=fetching)
+        reader = load_chat_model(settings.reader, progress=fetching) if settings.reader != settings.llm else None
     retriever = kb.retriever(**settings.retriever_options())
     options = settings.strategy_options(settings.strategy, llm=settings.reader)
+    options |= own_parts(settings.strategy, settings)
     if settings.strategy != "closed-book":
-        options |= parts
+        options |= strategy_parts(settings)
+    if reader is not None:
+        options["reader"] = reader
     return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer, **options)
 
 
 def strategy_parts(settings: Settings) -> dict[str, Any]:
-    """The trained critic and the reranker that the settings name; nothing for what is off, or built in."""
+    """What the settings name of that which every strategy takes; nothing for what is off, or built in."""
     parts: dict[str, Any] = {}
     if settings.critic != "overlap":
         parts["critic"] = load_critic(settings.critic)
     if settings.reranks:
         parts["reranker"] = load_reranker(settings.reranker, top_n=settings.top_k)
+    if settings.transform != NO_TRANSFORM:
+        from ..graphs import load_transform
+
+        parts["transform"] = load_transform(settings.transform)
     return parts
+
+
+def own_parts(strategy: str, settings: Settings) -> dict[str, Any]:
+    """What the settings name of that which this strategy alone takes."""
+    from ..models import supports_scoring
+
+    if strategy == "corrective":
+        parts: dict[str, Any] = {"evaluator": settings.evaluator}
+        if settings.web != NO_WEB:
+            from ..retrieval import load_web
+
+            parts["web"] = load_web(settings.web, top_k=settings.top_k, embedder=settings.embedder)
+        return parts
+    if strategy == "fusion":
+        return {"evaluator": settings.evaluator}
+    if strategy == "self-rag":
+        return {"relevance": settings.evaluator}
+    if strategy == "speculative":
+        drafter = {"drafter": settings.reader} if settings.reader.startswith("drafter:") else {}
+        return drafter | ({"verifier": settings.llm} if supports_scoring(settings.llm) else {})
+    if strategy == "self-rag-tokens" and supports_scoring(settings.llm):
+        return {"scorer": settings.llm}
+    return {}
 
 
 def load_critic(spec: str) -> SupportCritic:

@@ -136,7 +136,10 @@ class Together:
 
 
 def _once(documents: list[Document]) -> list[Document]:
-    return list({document.id: document for document in reversed(documents)}.values())[::-1]
+    first: dict[str | None, Document] = {}
+    for document in documents:
+        first.setdefault(document.id, document)
+    return list(first.values())
 
 
 def _caught(effect: Effect) -> Any:

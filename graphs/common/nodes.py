@@ -26,6 +26,7 @@ from ...models.drafts import DRAFTER_PROMPT
 from ...types import Budget, Step
 from .citing import cite, draft_of
 from .effects import Doing, Effect, Rerank, Search, node
+from .multi_query import search_all
 from .packing import Packed, pack_passages, prompt_passages
 from .prompting import prompt_name, render_prompt
 from .purse import Purse
@@ -48,6 +49,7 @@ class PartOptions(TypedDict, total=False):
     budget: Budget | None
     max_answer_tokens: int
     prompt: str
+    reader: BaseChatModel | None
     transform: QueryTransform | None
 
 
@@ -57,13 +59,16 @@ class Parts:
 
     retriever: BaseRetriever
     llm: BaseChatModel
+    """Rewrites, plans, thinks."""
+    reader: BaseChatModel
+    """Reads passages and answers."""
     reranker: BaseNodePostprocessor | None
     critic: SupportCritic
     budget: Budget
     max_answer_tokens: int
     prompt: str | Path
     draft: bool
-    """The model is a drafter: it has a prompt and an answer's form of its own."""
+    """The reader is a drafter: it has a prompt and an answer's form of its own."""
     transform: QueryTransform | None
 
     @classmethod
@@ -77,6 +82,7 @@ class Parts:
         budget: Budget | None = None,
         max_answer_tokens: int = 256,
         prompt: str = "read",
+        reader: BaseChatModel | None = None,
         transform: QueryTransform | None = None,
     ) -> Parts:
         """Parts with the defaults of every strategy. `UsageError` for a prompt that does not exist.
@@ -90,12 +96,14 @@ class Parts:
             max_answer_tokens: room kept for the answer.
             prompt: `read` (short sentences), `short` (the bare answer), `draft` (for a drafter), or the path of a Jinja
                 file with the variables `passages` (each with number, context, text) and `question`.
+            reader: reads passages and answers, `llm` by default; a drafter, say, which can do nothing else.
             transform: makes further queries of the question before the first retrieval.
         """
         draft = prompt == "draft"
         return cls(
             retriever=retriever,
             llm=llm,
+            reader=reader or llm,
             reranker=reranker,
             critic=critic or OverlapCritic(),
             budget=budget or Budget(),
@@ -149,9 +157,13 @@ class CommonNodes:
         return {"search_queries": queries, "hypotheses": made.hypotheses, "usage": purse.usage}
 
     def retrieve(self, state: Any, step: Step) -> Doing[dict[str, Any]]:
-        """Finds passages for the last search query."""
-        documents = yield Search(self.parts.retriever, state["search_queries"][-1])
-        tell_documents(step, documents)
+        """Finds passages for the search query; where there are several, or hypotheses, for all of them, fused."""
+        queries, hypotheses = state["search_queries"], state.get("hypotheses") or []
+        if len(queries) == 1 and not hypotheses:
+            documents = yield Search(self.parts.retriever, queries[0])
+            tell_documents(step, documents)
+        else:
+            documents = yield from search_all(self.parts.retriever, queries, hypotheses, step)
         return {"documents": documents, "hops": 1}
 
     def rerank(self, state: Any, step: Step) -> Doing[dict[str, Any]]:
@@ -193,7 +205,7 @@ class CommonNodes:
         """The effect that reads a packed prompt and streams what is supported."""
         parts = self.parts
         return ReadAloud(
-            parts.llm,
+            parts.reader,
             packed.messages,
             question,
             packed.taken,
@@ -212,8 +224,8 @@ class CommonNodes:
             package = models.__name__ if parts.draft else READ_PROMPTS
             return render_prompt(package, parts.prompt, passages=prompt_passages(shown), question=question)
 
-        limit = min(context_window(parts.llm), tokens) - parts.max_answer_tokens
-        return pack_passages(documents, render, lambda text: count_tokens(parts.llm, text), limit)
+        limit = min(context_window(parts.reader), tokens) - parts.max_answer_tokens
+        return pack_passages(documents, render, lambda text: count_tokens(parts.reader, text), limit)
 
 
 def tell_documents(step: Step, documents: Sequence[Document], *, by: str = "") -> None:

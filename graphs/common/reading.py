@@ -25,7 +25,7 @@ from .metering import Meter, no_usage
 from .saying import SentenceSplitter, declines, unmarked
 from .support import Support, SupportCritic
 
-__all__ = ("CheckedSentence", "ReadAloud", "Reading", "aread", "read")
+__all__ = ("CheckedSentence", "ReadAloud", "Reading", "aread", "check_text", "read")
 
 _LIST_ITEM = re.compile(r"^\s*(?:(?:[-*•]|\d{1,2}[.)])\s+(?=\S)|[-*•]+\s*$)")
 """The mark before an item; a number alone, "25.", is what was said."""
@@ -204,7 +204,7 @@ def read(
     listener = _listener(_Checker(question, passages, critic, reading))
     meter = Meter(llm, most=max_tokens, deadline=deadline)
     try:
-        for chunk in llm.stream(messages, **limit_answer(llm, max_tokens)):
+        for chunk in llm.stream(messages, **_limit(llm, max_tokens)):
             if listener.full or meter.over:
                 break
             yield from listener.feed(meter.take(chunk))
@@ -229,7 +229,7 @@ async def aread(
     listener = _listener(_Checker(question, passages, critic, reading))
     meter = Meter(llm, most=max_tokens, deadline=deadline)
     try:
-        async for chunk in llm.astream(messages, **limit_answer(llm, max_tokens)):
+        async for chunk in llm.astream(messages, **_limit(llm, max_tokens)):
             if listener.full or meter.over:
                 break
             for sentence in listener.feed(meter.take(chunk)):
@@ -239,6 +239,17 @@ async def aread(
     for sentence in listener.close():
         yield sentence
     _close(reading, meter, messages)
+
+
+def check_text(text: str, question: str, passages: Sequence[Document], critic: SupportCritic, reading: Reading) -> None:
+    """Fills `reading` with the checked sentences of a text, or of a draft, that a model has finished before."""
+    listener = _listener(_Checker(question, passages, critic, reading))
+    for _ in (*listener.feed(text), *listener.close()):
+        pass  # each stands in `reading` already
+
+
+def _limit(llm: BaseChatModel, tokens: int) -> dict[str, Any]:
+    return dict(limit_answer(llm, tokens))
 
 
 def _close(reading: Reading, meter: Meter, messages: Sequence[BaseMessage]) -> None:

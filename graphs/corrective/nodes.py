@@ -16,6 +16,7 @@ from ...types import Step
 from ..common.asking import ask
 from ..common.effects import Compute, Doing, Search, Together
 from ..common.lazy import Lazy
+from ..common.mixing import round_robin
 from ..common.nodes import CommonNodes, tell_documents
 from ..common.prompting import render_prompt
 from .refining import cut_strips, keep_strips, recompose
@@ -83,7 +84,7 @@ class CorrectiveNodes(CommonNodes):
         failures = [error for error in found if isinstance(error, Exception)]
         lists = [documents for documents in found if not isinstance(documents, Exception)]
         known = {document.id for document in state["documents"]} if state["action"] == "ambiguous" else set()
-        external = [document for document in _interleaved(lists) if document.id not in known]
+        external = [document for document in round_robin(lists) if document.id not in known]
         tell_documents(step, external)
         if failures:
             step["reason"] += f"; {len(failures)} of {len(queries)} searches failed: {failures[0]}"
@@ -181,10 +182,3 @@ def approved(reply: Any, queries: list[str]) -> list[str]:
     if isinstance(reply, (list, tuple)):
         return [str(query) for query in reply if str(query).strip()]
     return queries if reply else []
-
-
-def _interleaved(lists: Sequence[Sequence[Document]]) -> list[Document]:
-    """The first of each list, then the second: no query's results come before the others'. Each passage once."""
-    longest = max(map(len, lists), default=0)
-    mixed = [documents[rank] for rank in range(longest) for documents in lists if rank < len(documents)]
-    return list({document.id: document for document in reversed(mixed)}.values())[::-1]

@@ -254,7 +254,7 @@ PRELOADED = [
     *("pytest", "rouge_score.rouge_scorer", "sacrebleu", "ragloom.retrieval.documents", "ragloom.testing.chat"),
     *(
         "ragloom.evals.answers",
-        "ragloom.graphs.closed_book",
+        "ragloom.graphs.closed",
         "ragloom.graphs.naive",
         "ragloom.retrieval.knowledge_base",
     ),

@@ -43,8 +43,17 @@ class ClosedBookNodes:
         refused = purse.refusal(tokens=prompt_tokens(self.llm, messages) + self.max_answer_tokens)
         if not refused:
             # Nothing was retrieved, so there is nothing to judge by: the critic finds no passage.
-            asked = (self.llm, messages, state["asked"], [], OverlapCritic(), reading, self.max_answer_tokens)
-            yield ReadAloud(*asked, purse.deadline, get_stream_writer())
+            yield ReadAloud(
+                self.llm,
+                messages,
+                state["asked"],
+                [],
+                OverlapCritic(),
+                reading,
+                self.max_answer_tokens,
+                purse.deadline,
+                get_stream_writer(),
+            )
         _tell(step, reading, refused)
         return _update(reading)
 
