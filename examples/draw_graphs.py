@@ -1,0 +1,25 @@
+"""Writes docs/graphs.md, a picture of every strategy: python examples/draw_graphs.py"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ragloom.graphs import STRATEGIES
+from ragloom.graphs.drawing import mermaid
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "graphs.md"
+HEAD = """# The graphs
+
+Every [strategy](strategies.md) as it is built with all of its ways, by `ragloom graph NAME`. Dotted arrows are decisions.
+Written by `python examples/draw_graphs.py`.
+"""
+
+
+def page() -> str:
+    """The text of the page."""
+    parts = [f"## {name}\n\n```mermaid\n{mermaid(name).strip()}\n```\n" for name in STRATEGIES]
+    return "\n".join([HEAD, *parts])
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
