@@ -10,7 +10,7 @@ from ragloom.graphs.drawing import mermaid
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "graphs.md"
 HEAD = """# The graphs
 
-Every [strategy](strategies.md) as it is built with all of its ways, by `ragloom graph NAME`. Dotted arrows are decisions.
+Every [strategy](strategies.md) with all of its ways, by `ragloom graph NAME`. Dotted arrows are decisions.
 Written by `python examples/draw_graphs.py`.
 """
 
