@@ -116,6 +116,8 @@ class Settings(BaseSettings):
         """
         drafts = (llm or self.llm).startswith("drafter:") and strategy not in UNDRAFTED
         prompt = "draft" if self.prompt is None and drafts else self.prompt
+        if strategy == "self-rag-tokens":  # asked as it was trained, and in no other way
+            return {}
         own = prompt not in (None, "read", "short")
         return {} if prompt is None or (own and strategy == "closed-book") else {"prompt": prompt}
 

@@ -72,6 +72,17 @@ class System:
         asked: Callable[[dict[str, Any]], Any] = ask
         return asked
 
+    def check(self, llm: BaseChatModel) -> None:
+        """Raises what building it raises: wrong options come up now, not after the strategies before it."""
+        from llama_index.core.base.base_retriever import BaseRetriever
+
+        class Nothing(BaseRetriever):
+            def _retrieve(self, query_bundle: Any) -> list[Any]:
+                return []
+
+        if self.factory is None:
+            build_strategy(self.kind, Nothing(), llm, **self.options)
+
     def identity(self) -> dict[str, Any]:
         """What decides its answers, as plain JSON without secrets: two systems of one identity can share their records.
 

@@ -41,6 +41,7 @@ def as_tool(graph: Any, *, description: str, name: str | None = None) -> Structu
         return _told(result), result
 
     called = name or str(graph.get_name()).replace("-", "_")
+    _refuse_threads(graph)
     if not description.strip():
         raise UsageError(f"the tool {called!r} needs a description", hint="say what the documents are about")
     return StructuredTool.from_function(
@@ -51,6 +52,13 @@ def as_tool(graph: Any, *, description: str, name: str | None = None) -> Structu
         args_schema=Asked,
         response_format="content_and_artifact",
     )
+
+
+def _refuse_threads(graph: Any) -> None:
+    if getattr(graph, "checkpointer", None):
+        raise UsageError(
+            "a strategy with a checkpointer has threads", hint="build it without one: each question is alone"
+        )
 
 
 def _told(result: dict[str, Any]) -> str:
@@ -68,6 +76,10 @@ class StrategyRetriever(BaseRetriever):
 
     graph: Any
     """A strategy."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuses a graph that it could not ask."""
+        _refuse_threads(self.graph)
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         found: list[Document] = self.graph.invoke({"question": query})["documents"]

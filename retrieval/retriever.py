@@ -91,6 +91,12 @@ class KnowledgeBaseRetriever(BaseRetriever):
             twin.alpha, twin.fusion = (DEFAULT_ALPHA, "relative") if mode == "default" else (0.5, "rank")
         return twin
 
+    @property
+    def fingerprint(self) -> str:
+        """Changes when its results may: folder and version of the knowledge base, mode, filters, tenant."""
+        told = (self.mode, self.top_k, self.alpha, self.fusion, self._where)
+        return f"{self.kb.folder} version {self.kb.table.snapshot().version} {told}"
+
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return self.search(query_bundle.query_str, self.top_k, query_bundle.embedding)
 

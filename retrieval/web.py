@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from ..errors import MissingExtraError, SearchError, UsageError
+from .search import Mode
 
 __all__ = ("WEB_PROVIDERS", "WebRetriever", "load_web")
 
@@ -30,6 +32,8 @@ WEB_PROVIDERS = ("searxng:URL", "brave", "tavily", "duckduckgo", "kb:PATH")
 BRAVE = "https://api.search.brave.com/res/v1/web/search"
 TAVILY = "https://api.tavily.com/search"
 TIMEOUT_S = 15.0
+MOST_RESULTS = 20
+"""What hosted services give at most."""
 
 Found = list[dict[str, Any]]
 """Results as a service gives them, best first."""
@@ -43,10 +47,19 @@ class WebRetriever(BaseRetriever):
     """
 
     def __init__(
-        self, name: str, search: Callable[[str, int], Found], *, fields: tuple[str, str], top_k: int = 5
+        self,
+        name: str,
+        search: Callable[[str, int], Found],
+        *,
+        fields: tuple[str, str],
+        top_k: int = 5,
+        server: str = "",
     ) -> None:
-        """`search` gives results for (query, how many); `fields` are its names of the address and the text."""
+        """`search` gives results for (query, how many); `fields` are its names of the address and the text. `server`
+        tells two of one name apart.
+        """
         self.name, self.top_k = name, top_k
+        self.fingerprint = f"{name} {re.sub(r'(?<=://)[^/@]+@', '', server)} {top_k}"
         self._search, self._fields = search, fields
         super().__init__()
 
@@ -74,14 +87,14 @@ class WebRetriever(BaseRetriever):
             results = self._search(query, self.top_k)
             return [result for result in results if isinstance(result, dict)]
         except Exception as error:  # every service and library has its own
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = _reason(error)
             raise SearchError(
                 f"the web search {self.name!r} failed: {reason}", hint="try again, or name another one"
             ) from error
 
 
-def load_web(spec: str, *, top_k: int = 5, embedder: str | None = None) -> BaseRetriever:
-    """The retriever that `spec` names; asks nobody anything yet.
+def load_web(spec: str, *, top_k: int = 5, tenant: str = "", mode: Mode = "default") -> BaseRetriever:
+    """The retriever that `spec` names; asks nobody anything yet. `tenant` and `mode` are those of a knowledge base.
 
     Raises `UsageError` for an unknown name or a missing key, `MissingExtraError` for a missing library, and what
     `KnowledgeBase.open` raises.
@@ -93,9 +106,10 @@ def load_web(spec: str, *, top_k: int = 5, embedder: str | None = None) -> BaseR
     if name == "kb" and rest:
         from .knowledge_base import KnowledgeBase
 
-        return KnowledgeBase.open(Path(rest).expanduser(), embedder=embedder).retriever(top_k=top_k)
+        return KnowledgeBase.open(Path(rest).expanduser()).retriever(mode=mode, top_k=top_k, tenant=tenant)
     if name == "searxng" and rest.startswith(("http://", "https://")):
-        return WebRetriever(name, _searxng(rest.rstrip("/")), fields=("url", "content"), top_k=top_k)
+        address = rest.rstrip("/")
+        return WebRetriever(name, _searxng(address), fields=("url", "content"), top_k=top_k, server=address)
     if spec == "brave":
         return WebRetriever(name, _brave(_key("BRAVE_API_KEY", name)), fields=("url", "description"), top_k=top_k)
     if spec == "tavily":
@@ -105,8 +119,17 @@ def load_web(spec: str, *, top_k: int = 5, embedder: str | None = None) -> BaseR
     raise UsageError(f"unknown second source {spec!r}", hint=f"use {', '.join(WEB_PROVIDERS)}")
 
 
+def _reason(error: Exception) -> str:
+    """What went wrong, without the address and the key, which errors of httpx quote."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code}"
+    if isinstance(error, (httpx.HTTPError, httpx.InvalidURL)):
+        return type(error).__name__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def _key(variable: str, name: str) -> str:
-    key = os.environ.get(variable, "")
+    key = os.environ.get(variable, "").strip()
     if not key:
         raise UsageError(f"{name!r} needs a key", hint=f"set {variable}")
     return key
@@ -124,7 +147,9 @@ def _searxng(address: str) -> Callable[[str, int], Found]:
 def _brave(key: str, address: str = BRAVE) -> Callable[[str, int], Found]:
     def search(query: str, most: int) -> Found:
         headers = {"X-Subscription-Token": key, "Accept": "application/json"}
-        answer = httpx.get(address, params={"q": query, "count": most}, headers=headers, timeout=TIMEOUT_S)
+        answer = httpx.get(
+            address, params={"q": query, "count": min(most, MOST_RESULTS)}, headers=headers, timeout=TIMEOUT_S
+        )
         found: Found = _json(answer).get("web", {}).get("results", [])
         return found
 
@@ -133,7 +158,7 @@ def _brave(key: str, address: str = BRAVE) -> Callable[[str, int], Found]:
 
 def _tavily(key: str, address: str = TAVILY) -> Callable[[str, int], Found]:
     def search(query: str, most: int) -> Found:
-        asked = {"query": query, "max_results": most}
+        asked = {"query": query, "max_results": min(most, MOST_RESULTS)}
         answer = httpx.post(address, json=asked, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT_S)
         found: Found = _json(answer)["results"]
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json as jsonlib
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ("answers",)
 
+GRADED = {"corrective", "fusion", "self-rag"}
+"""Strategies that ask the evaluator of the settings."""
 ON_THIS_MACHINE = ("bundled:", "drafter:", "gguf:", "ollama:", "reflective:")
 """Models that gain nothing from several questions at a time, and would be timed waiting for each other."""
 
@@ -114,6 +117,8 @@ def answers(
     stress = Stress(drop_gold, irrelevant, shuffle, counterfactual, seed=seed)
     with download_progress("fetching the chat model") as fetching:
         model = load_chat_model(settings.llm, progress=fetching)
+    for system in systems:
+        system.check(model)
     judges, judge_name = _judges(judge, judge_llm or settings.llm)
     told = {
         "retrieval": settings.retriever_options(),
@@ -121,6 +126,7 @@ def answers(
         "embedder": _embedder_identity(settings.embedder),
         "chunking": [settings.chunk_strategy, settings.chunk_size, settings.chunk_overlap],
         "stress": repr(stress) if stress.active else None,
+        "evaluator": _evaluator_identity(settings.evaluator) if GRADED & {system.kind for system in systems} else None,
     }
     if previous and not (previous / "summary.json").exists():
         raise UsageError(f"{str(previous)!r} holds no finished run", hint="--previous wants the folder of one")
@@ -205,8 +211,21 @@ def _system(name: str, settings: Settings, parts: dict[str, Any]) -> System:
     if name == "closed-book":
         return System(name, settings.strategy_options(name))
     if ":" not in name:
-        return System(name, {**settings.strategy_options(name), **parts, **own_parts(name, settings)})
+        own = own_parts(name, settings)
+        if "drafter" in own:  # its outputs are kept and counted like those of the model itself
+            from ..evals.cached_model import CachedChatModel
+            from ..models import load_chat_model
+
+            own |= {"drafter": CachedChatModel.around(load_chat_model(own["drafter"])), "prompt": "draft"}
+        return System(name, {**settings.strategy_options(name), **parts, **own})
     return System(name, factory=reranking(name, parts["reranker"])) if "reranker" in parts else System(name)
+
+
+def _evaluator_identity(spec: str) -> str:
+    """Its fingerprint: another one may stand in the same folder by now."""
+    from ..models import open_artifact
+
+    return open_artifact(spec, "evaluator").fingerprint
 
 
 def _embedder_identity(spec: str | None) -> str | None:
@@ -275,7 +294,9 @@ def _short_name(spec: str) -> str:
     from ..models.specs import TRAINED_ROLES
 
     provider, _, path = spec.partition(":")
-    return f"{provider}:{Path(path).name}" if provider in ("gguf", *TRAINED_ROLES) else spec
+    if provider in ("gguf", *TRAINED_ROLES):
+        return f"{provider}:{Path(path).name}"
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", spec)
 
 
 def _command() -> str:

@@ -97,15 +97,17 @@ def own_parts(strategy: str, settings: Settings) -> dict[str, Any]:
         if settings.web != NO_WEB:
             from ..retrieval import load_web
 
-            parts["web"] = load_web(settings.web, top_k=settings.top_k, embedder=settings.embedder)
+            # Whose passages may be seen holds in the second source as well.
+            parts["web"] = load_web(settings.web, top_k=settings.top_k, tenant=settings.tenant, mode=settings.mode)
         return parts
     if strategy == "fusion":
         return {"evaluator": settings.evaluator}
     if strategy == "self-rag":
         return {"relevance": settings.evaluator}
     if strategy == "speculative":
-        drafter = {"drafter": settings.reader} if settings.reader.startswith("drafter:") else {}
-        return drafter | ({"verifier": settings.llm} if supports_scoring(settings.llm) else {})
+        scorers = {"draft_scorer": settings.reader, "verifier": settings.llm}
+        parts = {name: spec for name, spec in scorers.items() if supports_scoring(spec)}
+        return parts if settings.reader == settings.llm else {**parts, "drafter": settings.reader}
     if strategy == "self-rag-tokens" and supports_scoring(settings.llm):
         return {"scorer": settings.llm}
     return {}

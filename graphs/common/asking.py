@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
+from langgraph.errors import GraphBubbleUp
 
 from ...errors import ModelError, UsageError
 from ...models import context_window, count_tokens, limit_answer, model_errors
@@ -51,6 +53,8 @@ class Say:
                 meter.take(chunk)
                 if meter.over:
                     break
+            else:
+                meter.ended = True
         except Exception as error:
             failed = failure_of(error)
         meter.close(self.messages)
@@ -65,9 +69,11 @@ class Say:
                 meter.take(chunk)
                 if meter.over:
                     break
+            else:
+                meter.ended = True
         except Exception as error:
             failed = failure_of(error)
-        meter.close(self.messages)
+        await asyncio.to_thread(meter.close, self.messages)
         return Said(meter.text, failed, meter.usage)
 
 
@@ -109,8 +115,8 @@ def with_temperature(llm: BaseChatModel, temperature: float) -> dict[str, float]
 
 
 def failure_of(error: Exception) -> str:
-    """What a model's client raised, in one line. A `UsageError` is no failure of the model's, and is raised."""
-    if isinstance(error, UsageError):
+    """What a model's client raised, in one line. A `UsageError` and an interrupt are no failures, and are raised."""
+    if isinstance(error, (UsageError, GraphBubbleUp)):
         raise error
     try:
         with model_errors():

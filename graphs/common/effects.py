@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.errors import GraphBubbleUp
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
@@ -70,7 +71,9 @@ class Search:
         return _once([to_document(item) for item in self.retriever.retrieve(self._bundle())])
 
     async def arun(self) -> list[Document]:
-        """Awaited."""
+        """Awaited. LlamaIndex's own `_aretrieve` would call `_retrieve` on the event loop."""
+        if type(self.retriever)._aretrieve is BaseRetriever._aretrieve:
+            return await asyncio.to_thread(self.run)
         return _once([to_document(item) for item in await self.retriever.aretrieve(self._bundle())])
 
 
@@ -101,11 +104,14 @@ class Compute:
 
     def run(self) -> Any:
         """Blocking."""
-        return self.function(*self.args)
+        try:
+            return self.function(*self.args)
+        except StopIteration as error:  # a future cannot carry it: the awaiting task would hang
+            raise RuntimeError("a function raised StopIteration") from error
 
     async def arun(self) -> Any:
         """Awaited."""
-        return await asyncio.to_thread(self.function, *self.args)
+        return await asyncio.to_thread(self.run)
 
 
 class Together:
@@ -130,7 +136,7 @@ class Together:
         """Awaited."""
         found = await asyncio.gather(*(effect.arun() for effect in self.effects), return_exceptions=True)
         for each in found:
-            if isinstance(each, BaseException) and not isinstance(each, Exception):
+            if isinstance(each, GraphBubbleUp) or (isinstance(each, BaseException) and not isinstance(each, Exception)):
                 raise each
         return list(found)
 
@@ -145,6 +151,8 @@ def _once(documents: list[Document]) -> list[Document]:
 def _caught(effect: Effect) -> Any:
     try:
         return effect.run()
+    except GraphBubbleUp:  # an interrupt is no failure
+        raise
     except Exception as error:
         return error
 
@@ -178,6 +186,9 @@ def _drive(body: Doing[T]) -> T:
         while True:
             try:
                 given = effect.run()
+            except GraphBubbleUp:  # an interrupt is no failure: no body may catch it
+                body.close()
+                raise
             except Exception as error:
                 effect = body.throw(error)
             else:
@@ -188,15 +199,24 @@ def _drive(body: Doing[T]) -> T:
 
 
 async def _adrive(body: Doing[T]) -> T:
+    """As `_drive`. What a body does between two effects (counting tokens asks a local server) is kept off the loop."""
+    effect, value = await asyncio.to_thread(_step, body.send, None)
+    while effect is not None:
+        try:
+            given = await effect.arun()
+        except GraphBubbleUp:
+            body.close()
+            raise
+        except Exception as error:
+            effect, value = await asyncio.to_thread(_step, body.throw, error)
+        else:
+            effect, value = await asyncio.to_thread(_step, body.send, given)
+    return value
+
+
+def _step(move: Callable[[Any], Effect], given: Any) -> tuple[Effect | None, Any]:
+    """The next effect, or None and what the body returned: a StopIteration cannot cross threads."""
     try:
-        effect = next(body)
-        while True:
-            try:
-                given = await effect.arun()
-            except Exception as error:
-                effect = body.throw(error)
-            else:
-                effect = body.send(given)
+        return move(given), None
     except StopIteration as end:
-        value: T = end.value
-        return value
+        return None, end.value

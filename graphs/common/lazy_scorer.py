@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import BaseMessage
 
-from ...errors import RagloomError, UsageError
+from ...errors import MissingExtraError, RagloomError, UnknownModelError, UsageError
 from ...models import Scorer, load_scorer, supports_scoring
 from .effects import Compute, Doing
 from .lazy import Lazy
@@ -34,6 +34,8 @@ def mean_logprob(scorer: Lazy[Scorer], messages: Sequence[BaseMessage], text: st
     try:
         scored = yield Compute(loaded.score_messages, list(messages), text)
         mean = float(scored.mean)
+    except (MissingExtraError, UnknownModelError):
+        raise
     except UsageError as error:  # the text is longer than the scorer's window
         return None, str(error)
     except RagloomError:  # the weights are loaded with the first score: what is amiss with them is the user's to mend

@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
-from ...models import count_tokens
+from ...models import count_tokens, limit_answer
 from ...types import Usage
 
 __all__ = ("Meter", "no_usage")
@@ -23,8 +23,8 @@ def no_usage() -> Usage:
 class Meter:
     """Counts tokens and time: the server's own figures where it gives them, the tokenizer's else.
 
-    `most` is how many pieces may come, `deadline` until when (`time.monotonic`): not every model keeps to the tokens
-    that it was told.
+    `most` is how many tokens may come, `deadline` until when (`time.monotonic`): not every model keeps to what it was
+    told. A piece is a token at least; of a model that cannot be told at all, the text is counted.
     """
 
     def __init__(self, llm: BaseChatModel, *, most: int | None = None, deadline: float | None = None) -> None:
@@ -33,13 +33,17 @@ class Meter:
         self.usage["calls"] = 1
         self.text = ""
         self.pieces = 0
+        self.ended = False
+        """Set by the caller where the model itself came to an end: its figures are whole."""
+        self._limited = bool(limit_answer(llm, 1))
         self.first_token_ms = 0.0
         self.began = time.perf_counter()
 
     @property
     def over(self) -> bool:
         """Whether the model must not go on."""
-        too_long = self.most is not None and self.pieces > self.most
+        said = self.pieces if self._limited else estimated(self.text)
+        too_long = self.most is not None and said > self.most
         return too_long or (self.deadline is not None and time.monotonic() > self.deadline)
 
     def take(self, chunk: Any) -> str:
@@ -59,5 +63,18 @@ class Meter:
         """Ends the count, also of a call that failed."""
         self.usage["seconds"] = time.perf_counter() - self.began
         if not self.usage["tokens_in"]:
-            self.usage["tokens_in"] = sum(count_tokens(self.llm, str(message.text)) for message in messages)
-            self.usage["tokens_out"] = count_tokens(self.llm, self.text)
+            self.usage["tokens_in"] = sum(self._count(str(message.text)) for message in messages)
+            self.usage["tokens_out"] = self._count(self.text)
+        elif not self.ended:  # what a service says before the end is not all
+            self.usage["tokens_out"] = max(self.usage["tokens_out"], self._count(self.text))
+
+    def _count(self, text: str) -> int:
+        try:
+            return count_tokens(self.llm, text)
+        except Exception:  # the server is gone: what it had said counts all the same
+            return estimated(text)
+
+
+def estimated(text: str) -> int:
+    """A third of the bytes: what `count_tokens` takes where no tokenizer is at hand."""
+    return -(-len(text.encode("utf-8", "replace")) // 3)

@@ -7,6 +7,7 @@ shown was checked. Drafters write a rationale first and then the answer (`drafti
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -126,10 +127,18 @@ def _citation(sentence: str, passage: Document, start: int, end: int, score: flo
         sentence=sentence,
         id=passage.id or "",
         source=str(passage.metadata.get("source", "")),
-        page=int(passage.metadata.get("page", 1)),
+        page=_page(passage.metadata.get("page")),
         quote=passage.page_content[start:end],
         score=score,
     )
+
+
+def _page(value: Any) -> int:
+    """A page number; 1 where there is none, or none that counts ("iv")."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 1
 
 
 class _Listener:
@@ -208,6 +217,8 @@ def read(
             if listener.full or meter.over:
                 break
             yield from listener.feed(meter.take(chunk))
+        else:
+            meter.ended = True
     except Exception as error:
         reading.failed = failure_of(error)
     yield from listener.close()
@@ -232,13 +243,20 @@ async def aread(
         async for chunk in llm.astream(messages, **_limit(llm, max_tokens)):
             if listener.full or meter.over:
                 break
-            for sentence in listener.feed(meter.take(chunk)):
+            # A trained critic computes: not on the event loop.
+            for sentence in await asyncio.to_thread(_all, listener.feed, meter.take(chunk)):
                 yield sentence
+        else:
+            meter.ended = True
     except Exception as error:
         reading.failed = failure_of(error)
-    for sentence in listener.close():
+    for sentence in await asyncio.to_thread(_all, listener.close):
         yield sentence
-    _close(reading, meter, messages)
+    await asyncio.to_thread(_close, reading, meter, messages)
+
+
+def _all(function: Callable[..., Iterator[CheckedSentence]], *given: str) -> list[CheckedSentence]:
+    return list(function(*given))
 
 
 def check_text(text: str, question: str, passages: Sequence[Document], critic: SupportCritic, reading: Reading) -> None:

@@ -134,7 +134,7 @@ class SpeculativeNodes(CommonNodes):
         """Scores all drafts at once; where nothing can score, asks the language model, and says so."""
         began = time.perf_counter()
         # The drafts were made beside each other: together they took as long as the longest one.
-        longest = max(each["ms"] for each in state["steps"] if each["node"] == "draft") / 1000
+        longest = max((each["ms"] for each in state["steps"] if each["node"] == "draft"), default=0.0) / 1000
         purse = self.purse({**state, "elapsed": state["elapsed"] + longest})
         usable = [draft for draft in state["drafts"] if is_usable(draft)]
         made = yield from self._verified(state, usable, purse)

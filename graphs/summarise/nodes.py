@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
+from ...retrieval.sentences import sentence_spans
 from ...types import Step
 from ..common.ask_all import ask_all, was_asked
 from ..common.effects import Doing
@@ -93,7 +94,8 @@ def says_nothing(text: str) -> bool:
     >>> says_nothing("Nothing."), says_nothing("Nothing is paid for taxis. Buses are paid."), says_nothing("")
     (True, False, False)
     """
-    return bool(_NOTHING.match(text)) or declines(text)
+    said = [text[start:end] for start, end in sentence_spans(text)]
+    return bool(_NOTHING.match(text)) or (bool(said) and all(map(declines, said)))
 
 
 def _summary(text: str) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import Runnable
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from strategy_kit import GOOD, QUESTION, Evaluator, Shelf
 
@@ -38,14 +40,21 @@ def test_a_model_can_call_it() -> None:
     message = tool.invoke(call)
     assert isinstance(message, ToolMessage)
     assert message.artifact["citations"][0]["id"] == "leave.md"
-    node = ToolNode([tool])
-    assert node.tools_by_name["handbook"] is tool
-    assert AIMessage("", tool_calls=[call]).tool_calls
+    agent = StateGraph(MessagesState).add_node("tools", ToolNode([tool])).add_edge(START, "tools").compile()
+    answered = agent.invoke({"messages": [AIMessage("", tool_calls=[call])]})
+    assert answered["messages"][-1].text.startswith(GOOD)
 
 
 def test_an_abstention_is_told_without_sources() -> None:
     tool = as_tool(graph("I don't know."), description="Answers about the handbook.")
     assert "Sources" not in tool.invoke({"question": QUESTION})
+
+
+def test_a_strategy_with_threads_is_refused() -> None:
+    threaded = naive_rag(Shelf(), FakeChatModel(), checkpointer=InMemorySaver())
+    for make in (lambda: as_tool(threaded, description="x"), lambda: StrategyRetriever(graph=threaded)):
+        with pytest.raises(UsageError, match="has threads"):
+            make()
 
 
 def test_a_tool_needs_a_description() -> None:
