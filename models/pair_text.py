@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ("claim_text", "passage_context", "passage_text")
+__all__ = ("claim_text", "graded_text", "passage_context", "passage_text")
 
 
 def passage_text(text: str, context: str = "") -> str:
@@ -24,6 +24,11 @@ def passage_text(text: str, context: str = "") -> str:
 def passage_context(metadata: Mapping[str, Any]) -> str:
     """What stands above a passage, as readers are shown it: its headings, else its document's title."""
     return str(metadata.get("headings") or metadata.get("title") or "")
+
+
+def graded_text(text: str, metadata: Mapping[str, Any]) -> str:
+    """A passage, or a part of one, as evaluators are trained to read it: behind what stands above it."""
+    return passage_text(text, passage_context(metadata))
 
 
 def claim_text(claim: str, question: str = "") -> str:

@@ -77,8 +77,8 @@ def adaptive_rag(
         router: see above.
         labels: what the router's labels mean; `no_retrieval`, `single_hop`, `multi_hop` and the ways' own names are
             known.
-        retrieve_above: retrieve where the probability that it is needed is above this, 0 to 1. None: where it is more
-            probable than not.
+        retrieve_above: retrieve where the probability that it is needed is above this, 0 to 1. None: where one step or
+            several is the most probable way.
         multi_above: take several steps where their probability is above this, 0 to 1. None: where it is the greatest.
         scorer: gives log-probabilities of the model's own answer.
         certain_above: natural logarithm, mean over the tokens. The default, a probability of one half, is a

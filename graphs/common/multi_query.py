@@ -96,12 +96,15 @@ def query_weights(
 ) -> list[float]:
     """How much the question counts, and each other query; one that shares no content word with it has drifted.
 
+    Drifted ones share `drift_weight` among them: many of them do not outvote the question.
+
     >>> query_weights("How many days of leave?", ["days off per year", "canteen menu"])
     [1.0, 1.0, 0.5]
     """
     about = held_terms(question)
     drifted = [bool(about) and not about & held_terms(query) for query in others]  # "What is it?" is about nothing
-    return [original_weight, *(drift_weight if each else 1.0 for each in drifted)]
+    shared = drift_weight / max(1, sum(drifted))
+    return [original_weight, *(shared if each else 1.0 for each in drifted)]
 
 
 def _ways(retriever: BaseRetriever) -> list[_Way]:

@@ -32,7 +32,7 @@ from .prompting import prompt_name, render_prompt
 from .purse import Purse
 from .reading import ReadAloud, Reading
 from .state import begin
-from .support import OverlapCritic, SupportCritic
+from .support import AlsoAsked, OverlapCritic, SupportCritic
 from .transforming import QueryTransform
 
 __all__ = ("CommonNodes", "PartOptions", "Parts", "tell_documents")
@@ -191,7 +191,7 @@ class CommonNodes:
         reading = Reading(draft=self.parts.draft)
         refused = purse.refusal(tokens=packed.tokens)
         if packed.taken and not refused:
-            yield self.read_aloud(state["asked"], packed, reading, purse)
+            yield self.read_aloud(state["asked"], packed, reading, purse, self.also_asked(state))
         _tell_read(step, packed, reading, refused)
         return {
             "draft": draft_of(reading),
@@ -201,7 +201,13 @@ class CommonNodes:
             "usage": reading.usage,
         }
 
-    def read_aloud(self, question: str, packed: Packed, reading: Reading, purse: Purse) -> Effect:
+    def also_asked(self, state: Any) -> list[str]:
+        """Other questions that a supported sentence may answer: where a question was taken apart, its parts."""
+        return []
+
+    def read_aloud(
+        self, question: str, packed: Packed, reading: Reading, purse: Purse, also: Sequence[str] = ()
+    ) -> Effect:
         """The effect that reads a packed prompt and streams what is supported."""
         parts = self.parts
         return ReadAloud(
@@ -209,7 +215,7 @@ class CommonNodes:
             packed.messages,
             question,
             packed.taken,
-            parts.critic,
+            AlsoAsked(parts.critic, also) if also else parts.critic,
             reading,
             parts.max_answer_tokens,
             purse.deadline,

@@ -49,8 +49,8 @@ class StrategyState(StrategyOutput, total=False):
     question: str
     asked: str
     """The question of this run: `question`, or the last user message."""
-    asked_message: str
-    """Id of the user message that the question is of; empty where it came as `question`."""
+    seen_question: str
+    """`question` as an earlier turn found it: in a thread it stays, and a message may be newer."""
     search_queries: list[str]
     """What the retriever is asked: the question, and what a transform made of it."""
     hypotheses: list[str]
@@ -68,15 +68,15 @@ class StrategyState(StrategyOutput, total=False):
 def begin(state: StrategyState) -> dict[str, Any]:
     """First node of every graph: finds the question and clears what an earlier turn of the thread left behind."""
     messages = state.get("messages", [])
-    # In a thread, `question` stays from an earlier turn: a user message that was not taken up yet is newer.
-    last = str(messages[-1].id) if messages and messages[-1].type == "human" else ""
-    newer = bool(state.get("asked") and last and last != state.get("asked_message"))
+    # In a thread, `question` stays from an earlier turn: then a user message that nobody answered is newer.
+    stays = bool(state.get("asked")) and state.get("question", "") == state.get("seen_question", "")
+    newer = bool(stays and messages and messages[-1].type == "human")
     asked = (not newer and state.get("question")) or _last_user_message(messages)
     if not asked or not asked.strip():
         raise UsageError("there is no question", hint="give `question`, or `messages` that end with a user message")
     return {
         "asked": asked.strip(),
-        "asked_message": last,
+        "seen_question": state.get("question", ""),
         "search_queries": [asked.strip()],
         "hypotheses": [],
         "answer": "",

@@ -15,6 +15,7 @@ from typing import Protocol
 from langchain_core.documents import Document
 
 __all__ = (
+    "AlsoAsked",
     "OverlapCritic",
     "Support",
     "SupportCritic",
@@ -38,6 +39,28 @@ class Support:
     end: int
     score: float
     """0 to 1."""
+
+
+class AlsoAsked:
+    """A critic for an answer that stands in passages about the parts of a question.
+
+    "Jane Austen was born in Steventon" answers "Where was the author of Emma born?", though its passage does not name
+    Emma. A sentence is supported where it answers the question or one of `questions`: what was searched for on the way.
+    """
+
+    def __init__(self, critic: SupportCritic, questions: Sequence[str]) -> None:
+        self.threshold = critic.threshold
+        self._critic, self._questions = critic, list(dict.fromkeys(questions))
+
+    def support(self, sentence: str, question: str, passages: Sequence[Document]) -> list[Support]:
+        """The best quotes, by the question under which they support the sentence most."""
+        found = self._critic.support(sentence, question, passages)
+        for other in self._questions:
+            if found and found[0].score >= self.threshold:
+                break
+            more = self._critic.support(sentence, other, passages)
+            found = max(found, more, key=lambda each: each[0].score if each else 0.0)
+        return found
 
 
 class SupportCritic(Protocol):

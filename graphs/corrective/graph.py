@@ -34,7 +34,7 @@ def corrective_rag(
     web: BaseRetriever | None = None,
     trigger: Trigger = "paper",
     most_strips: int = 5,
-    strip_threshold: float = 0.25,
+    strip_threshold: float | None = None,
     refine: bool = True,
     approve_web: bool = False,
     checkpointer: Any = None,
@@ -45,7 +45,8 @@ def corrective_rag(
     Idea: Yan, Gu, Zhu and Ling, 2024, "Corrective Retrieval Augmented Generation", https://arxiv.org/abs/2401.15884. A
     trained evaluator scores every passage. One score above `upper`: *correct*, the passages are refined (cut into
     strips, graded again, the good ones kept in their order). All below `lower`: *incorrect*, they are discarded, and
-    the question, rewritten as keyword phrases, goes to the second source. Else *ambiguous*: both.
+    the question, rewritten as keyword phrases, goes to the second source (another knowledge base is asked the question
+    itself). Else *ambiguous*: both.
 
     What differs from the paper: scores are calibrated probabilities instead of numbers from -1 to 1, with the
     evaluator's own thresholds; without a second source an incorrect retrieval ends in an abstention; the best strip is
@@ -64,7 +65,8 @@ def corrective_rag(
         web: the second source, any retriever: a web search, or another corpus. None: nothing is asked of anyone.
         trigger: `paper`; `any_irrelevant` as in LangGraph's notebook; `never`: every retrieval counts as correct.
         most_strips: strips that are read at most.
-        strip_threshold: from which score a strip is kept; the paper's -0.5, on a scale from 0 to 1.
+        strip_threshold: from which score a strip is kept; None: as far from the evaluator's `lower` to its `upper` as
+            the paper's -0.5 is.
         refine: whether passages are cut into strips at all; without, they are read whole.
         approve_web: stop before the second source is asked, until a person resumes the thread with True, False or other
             queries; needs a checkpointer.
@@ -99,9 +101,9 @@ def corrective_rag(
         graph.add_node("search_web", nodes.node("search_web"))
         graph.add_edge("rewrite", "search_web")
         graph.add_edge("search_web", "refine")
-        ways.append("rewrite")
+        ways += ["rewrite", "search_web"]
     graph.add_conditional_edges("evaluate", nodes.after_evaluation, ways)
-    graph.add_edge("refine", "read")
+    graph.add_conditional_edges("refine", nodes.after_refining, ["read", "cite"])
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
     return graph.compile(checkpointer=checkpointer, name="corrective")

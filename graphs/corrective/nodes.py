@@ -12,6 +12,8 @@ from langgraph.types import interrupt
 from llama_index.core.base.base_retriever import BaseRetriever
 
 from ...models.evaluator import Action, RetrievalEvaluator
+from ...models.pair_text import graded_text
+from ...retrieval.retriever import KnowledgeBaseRetriever
 from ...types import Step
 from ..common.asking import ask
 from ..common.effects import Compute, Doing, Search, Together
@@ -27,6 +29,8 @@ __all__ = ("CorrectiveNodes", "Trigger", "choose_action", "search_phrases")
 Trigger = Literal["paper", "any_irrelevant", "never"]
 MOST_PHRASES = 3
 KEYWORD_TOKENS = 48
+STRIP_SHARE = 0.31
+"""How far from `lower` to `upper` the paper's threshold of strips lies: -0.5 between -0.99 and 0.59 (PopQA)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class CorrectiveNodes(CommonNodes):
     web: BaseRetriever | None
     trigger: Trigger
     most_strips: int
-    strip_threshold: float
+    strip_threshold: float | None
     cut: bool
     """Whether passages are cut into strips; else they are read whole."""
     approve_web: bool
@@ -47,7 +51,8 @@ class CorrectiveNodes(CommonNodes):
     def evaluate(self, state: CorrectiveState, step: Step) -> Doing[dict[str, Any]]:
         """Grades every passage alone, all in one call, and chooses the action."""
         evaluator = yield Compute(self.evaluator)
-        scores = yield from self._grades(state["asked"], [each.page_content for each in state["documents"]], step)
+        texts = [graded_text(each.page_content, each.metadata) for each in state["documents"]]
+        scores = yield from self._grades(state["asked"], texts, step)
         known = [score for score in scores if score is not None]
         action = choose_action(scores, upper=evaluator.upper, lower=evaluator.lower, trigger=self.trigger)
         ids = [str(document.id) for document in state["documents"]]
@@ -56,7 +61,9 @@ class CorrectiveNodes(CommonNodes):
         failed = f"; {step['reason']}" if step["reason"] else ""
         step["reason"] = f"{best}; upper {evaluator.upper:.2f}, lower {evaluator.lower:.2f}{failed}"
         step["scores"] = {each: round(score, 4) for each, score in zip(ids, scores, strict=True) if score is not None}
-        return {"action": action, "doc_scores": dict(zip(ids, scores, strict=True))}
+        # What an earlier turn of the thread found elsewhere is forgotten.
+        earlier: dict[str, Any] = {"external": [], "strips": [], "web_queries": [state["asked"]], "called_for": True}
+        return {**earlier, "action": action, "doc_scores": dict(zip(ids, scores, strict=True))}
 
     def rewrite(self, state: CorrectiveState, step: Step) -> Doing[dict[str, Any]]:
         """Turns the question into keyword phrases for a search engine. The question itself stays what it is."""
@@ -64,8 +71,8 @@ class CorrectiveNodes(CommonNodes):
         purse = self.purse(state)
         said = yield from ask(self.parts.llm, purse, messages, max_tokens=KEYWORD_TOKENS)
         phrases = search_phrases(said.text) if not said.failed else []
-        queries = phrases or [state["asked"]]
-        step["decision"] = ", ".join(queries)
+        queries = [", ".join(phrases)] if phrases else [state["asked"]]
+        step["decision"] = queries[0]
         step["reason"] = "as for a search engine" if phrases else said.failed or "the model gave no phrases"
         return {"web_queries": queries, "usage": purse.usage}
 
@@ -93,29 +100,48 @@ class CorrectiveNodes(CommonNodes):
     def refine(self, state: CorrectiveState, step: Step) -> Doing[dict[str, Any]]:
         """Cuts what the action calls for into strips, and keeps those that may answer."""
         passages = self._called_for(state)
+        if not passages:
+            step["decision"], step["reason"] = "nothing to read", "the second source found nothing either"
+            return {"called_for": False}
         if not self.cut:
             step["decision"], step["reason"] = f"{len(passages)} passages", "read whole"
             return {"documents": passages}
         strips = cut_strips(passages)
-        texts = {passage.id or "": passage.page_content for passage in passages}
-        scores = yield from self._grades(
-            state["asked"], [texts[strip["id"]][strip["start"] : strip["end"]] for strip in strips], step
-        )
-        strips = keep_strips(strips, scores, most=self.most_strips, threshold=self.strip_threshold)
+        whole = {passage.id or "": passage for passage in passages}
+        texts = [whole[strip["id"]].page_content[strip["start"] : strip["end"]] for strip in strips]
+        texts = [graded_text(text, whole[strip["id"]].metadata) for text, strip in zip(texts, strips, strict=True)]
+        scores = yield from self._grades(state["asked"], texts, step)
+        evaluator = yield Compute(self.evaluator)
+        threshold = self.strip_threshold
+        if threshold is None:
+            threshold = evaluator.lower + STRIP_SHARE * (evaluator.upper - evaluator.lower)
+        strips = keep_strips(strips, scores, most=self.most_strips, threshold=threshold)
         documents = recompose(passages, strips)
         kept = sum(strip["kept"] for strip in strips)
         step["decision"] = f"{kept} of {len(strips)} strips of {len(passages)} passages"
-        step["reason"] = step["reason"] or f"the best {self.most_strips} from {self.strip_threshold:.2f} on"
+        reached = any(score is None or score >= threshold for score in scores)
+        told = f"the best {self.most_strips} from {threshold:.2f} on"
+        step["reason"] = step["reason"] or (told if reached else f"none reaches {threshold:.2f}: the best one is read")
+        step["scores"] = {
+            f"{strip['id']} {strip['start']}-{strip['end']}": round(score, 4)
+            for strip, score in zip(strips, scores, strict=True)
+            if score is not None
+        }
         return {"strips": strips, "documents": documents}
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
-    def after_evaluation(self, state: CorrectiveState) -> Literal["refine", "rewrite", "cite"]:
+    def after_refining(self, state: CorrectiveState) -> Literal["read", "cite"]:
+        """Where there is nothing to read, the passages that were found stay as the nearest ones."""
+        return "read" if state["called_for"] else "cite"
+
+    def after_evaluation(self, state: CorrectiveState) -> Literal["refine", "rewrite", "search_web", "cite"]:
         """Correct: refine. Else look elsewhere, where there is an elsewhere and the budget has a round left."""
         if state["action"] == "correct":
             return "refine"
         if self.web is not None and self.purse(state).hops > 0:
-            return "rewrite"
+            # Another knowledge base is asked the question itself: keywords are for search engines.
+            return "search_web" if isinstance(self.web, KnowledgeBaseRetriever) else "rewrite"
         # Nothing relevant was found and there is nowhere else to look: the paper discards what was found.
         return "refine" if state["action"] == "ambiguous" else "cite"
 

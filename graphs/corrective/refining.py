@@ -6,6 +6,7 @@ joins strips in the order of their scores; here, as in the paper, they keep the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -16,6 +17,7 @@ from .state import Strip
 
 __all__ = ("cut_strips", "keep_strips", "recompose")
 
+_TABLE = re.compile(r"(?:^[ \t]*\|.*(?:\n|\Z))+", re.MULTILINE)
 STRIP_SENTENCES = 3
 """Sentences of a strip. A passage of one or two is a strip of its own."""
 
@@ -28,7 +30,7 @@ def cut_strips(passages: Sequence[Document]) -> list[Strip]:
     """
     strips: list[Strip] = []
     for passage in passages:
-        spans = sentence_spans(passage.page_content)
+        spans = _pieces(passage.page_content)
         pieces = -(-len(spans) // STRIP_SENTENCES)
         for piece in range(pieces):
             # An even cut leaves no last strip of one sentence.
@@ -36,6 +38,17 @@ def cut_strips(passages: Sequence[Document]) -> list[Strip]:
             start, end = spans[first][0], spans[last][1]
             strips.append(Strip(id=passage.id or "", start=start, end=end, score=None, kept=False))
     return strips
+
+
+def _pieces(text: str) -> list[tuple[int, int]]:
+    """Sentences; a table is one piece, since a row says nothing without its header."""
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    for table in _TABLE.finditer(text):
+        pieces += [(at + start, at + end) for start, end in sentence_spans(text[at : table.start()])]
+        pieces.append((table.start(), table.start() + len(table[0].rstrip())))
+        at = table.end()
+    return pieces + [(at + start, at + end) for start, end in sentence_spans(text[at:])]
 
 
 def keep_strips(strips: Sequence[Strip], scores: Sequence[float | None], *, most: int, threshold: float) -> list[Strip]:

@@ -36,3 +36,5 @@ class CorrectiveState(StrategyState, total=False):
     external: list[Document]
     """What the second source found, graded like the rest."""
     strips: list[Strip]
+    called_for: bool
+    """Whether the action left anything to read."""

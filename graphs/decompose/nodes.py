@@ -38,6 +38,10 @@ class DecomposeNodes(CommonNodes):
     most_questions: int
     most_passages: int
 
+    def also_asked(self, state: DecomposeState) -> list[str]:
+        """What answers a sub-question, with the answers before it in their places, answers a part of the question."""
+        return [each["asked"] for each in state.get("plan") or [] if each["asked"]]
+
     # -- bodies -------------------------------------------------------------------------------------------------------
 
     def plan(self, state: DecomposeState, step: Step) -> Doing[dict[str, Any]]:

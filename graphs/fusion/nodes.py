@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...models.evaluator import RetrievalEvaluator
+from ...models.pair_text import graded_text
 from ...types import Step
 from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
@@ -92,7 +93,8 @@ class FusionNodes(CommonNodes):
         evaluator = yield Compute(self.evaluator)
         enough = evaluator.upper if self.weak is None else self.weak
         try:
-            given = yield Compute(evaluator.grade, state["asked"], [each.page_content for each in documents])
+            texts = [graded_text(each.page_content, each.metadata) for each in documents]
+            given = yield Compute(evaluator.grade, state["asked"], texts)
             grades = _known(given, len(documents))
         except Exception as error:
             step["reason"] = f"unknown counts as weak: the evaluator failed: {type(error).__name__}: {error}"

@@ -93,6 +93,10 @@ class MultiHopNodes(CommonNodes):
             "hops": 1,
         }
 
+    def also_asked(self, state: MultiHopState) -> list[str]:
+        """What a thought led to may answer it: the passage about the second hop need not name the first."""
+        return list(state.get("thoughts") or [])
+
     # -- routes -------------------------------------------------------------------------------------------------------
 
     def goes_on(self, state: MultiHopState) -> Literal["think", "read"]:

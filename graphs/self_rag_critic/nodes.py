@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 from langgraph.config import get_stream_writer
 
 from ...models.evaluator import RetrievalEvaluator
+from ...models.pair_text import graded_text
 from ...types import Step
 from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
@@ -77,7 +78,7 @@ class SelfRagNodes(CommonNodes):
         failed = ""
         evaluator = yield Compute(self.evaluator)
         if documents:
-            texts = [document.page_content for document in documents]
+            texts = [graded_text(document.page_content, document.metadata) for document in documents]
             try:
                 given = [known_probability(grade) for grade in (yield Compute(evaluator.grade, state["asked"], texts))]
                 if len(given) != len(grades):
@@ -109,14 +110,15 @@ class SelfRagNodes(CommonNodes):
         found = kept([*left, *grown], self.beam)
         _tell_round(step, written, good, found, len(tasks) - len(asked))
         failed = [each.asked.reading.failed for each in written if each.asked.reading.failed]
-        declined = any(each.asked.reading.declined for each in written)
+        all_failed = len(failed) == len(written) > 0 and not found
+        declined = any(each.asked.reading.declined for each in written) and not good
         return {
             "paths": found,
             "tried": state["tried"] + (len(tasks) if begins else 0),
             "attempts": state["attempts"] + begins,
             "prompts_asked": [*state["prompts_asked"], *(each.digest for each in asked)],
             "declined": state["declined"] or declined,
-            "error": failed[0] if failed else state["error"],
+            "error": failed[0] if all_failed else "" if good else state["error"],
             "usage": purse.usage,
         }
 

@@ -113,8 +113,8 @@ class SelfRagTokensNodes(CommonNodes):
         failed = [one for _, one in said if one.startswith("the model failed")]
         return {
             "paths": paths,
-            "declined": state["declined"] or declined,
-            "error": failed[0].partition(": ")[2] if failed else state["error"],
+            "declined": state["declined"] or (declined and not grown),
+            "error": failed[0].partition(": ")[2] if failed and not paths else "" if grown else state["error"],
             "usage": purse.usage,
         }
 
@@ -184,7 +184,7 @@ class SelfRagTokensNodes(CommonNodes):
                 openings += [Opening(path, way, document, {}) for document in found[:1]]
             else:
                 graded = []
-                for document in state["documents"][: self.passages]:
+                for document in state["documents"]:
                     bare = Opening(path, way, document, {})
                     relevance = yield from judged(purse, problems, judge.relevance, bare.before)
                     graded.append(Opening(path, way, document, relevance or {}))

@@ -65,6 +65,10 @@ class Scoring:
         except Exception as error:
             notes.append(f"its scorer failed: {type(error).__name__}: {error}")
         terms = [Terms(log_draft, *other) for log_draft, other in zip(log_drafts, others, strict=True)]
+        bare = sum(not draft.rationale for draft in made)
+        if 0 < bare < len(made):  # terms of a shorter text would always win
+            terms = [each if draft.rationale else Terms() for draft, each in zip(made, terms, strict=True)]
+            notes.append(f"{bare} drafts without a rationale come last")
         totals, missing = rho(terms)
         scored: list[DraftState] = [
             {

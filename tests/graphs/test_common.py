@@ -144,6 +144,31 @@ def test_a_question_after_a_turn_that_broke_is_the_new_one() -> None:
     assert shelf.asked == ["What about the roses?", QUESTION]
 
 
+def test_a_message_that_is_sent_again_is_asked_again() -> None:
+    """A turn by `question` stays in the thread; the message that failed after it is newer, also the second time."""
+
+    class Breaking(Shelf):
+        broken = False
+
+        def _retrieve(self, query_bundle: Any) -> Any:
+            found = super()._retrieve(query_bundle)
+            if self.broken:
+                raise ConnectionError("the store is away")
+            return found
+
+    shelf = Breaking("leave.md")
+    graph = naive_rag(shelf, FakeChatModel(replies=[GOOD]), checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    graph.invoke({"question": QUESTION}, thread)
+    message = HumanMessage("What about the roses?", id="m")
+    shelf.broken = True
+    with pytest.raises(ConnectionError):
+        graph.invoke({"messages": [message]}, thread)
+    shelf.broken = False
+    graph.invoke({"messages": [message]}, thread)
+    assert shelf.asked == [QUESTION, "What about the roses?", "What about the roses?"]
+
+
 @pytest.mark.parametrize(("page", "told"), [("iv", 1), (None, 1), ("7", 7), (3, 3)])
 def test_any_retrievers_page(page: Any, told: int) -> None:
     class Paged(BaseRetriever):

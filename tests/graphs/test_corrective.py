@@ -83,7 +83,7 @@ def test_incorrect_discards_and_reads_the_second_source_alone() -> None:
     evaluator = Evaluator(lambda text: grades.get(text, 0.9))
     result, llm = ask(evaluator, web=web, replies=['annual leave, "employees"', GOOD], names=("travel.md", "garden.md"))
     assert nodes_of(result) == ["retrieve", "evaluate", "rewrite", "search_web", "refine", "read", "cite"]
-    assert web.asked == ["annual leave", "employees"]
+    assert web.asked == ["annual leave, employees"]
     assert {document.id for document in result["documents"]} == {"web:leave.md"}
     assert {citation["id"] for citation in result["citations"]} == {"web:leave.md"}
     assert "Vienna" not in llm.prompts()[1]
@@ -256,6 +256,62 @@ def test_only_good_strips_are_read() -> None:
 )
 def test_phrases(text: str, phrases: list[str]) -> None:
     assert search_phrases(text) == phrases
+
+
+def test_a_table_is_never_cut() -> None:
+    rows = "\n".join(f"| Level {n} | {20 + n} days. Ask first. Wait. |" for n in range(8))
+    table = f"| Grade | Leave |\n| --- | --- |\n{rows}"
+    passage = Document(f"Leave depends on the grade. It is paid.\n\n{table}\n\nMore is in the handbook.", id="t")
+    texts = [passage.page_content[strip["start"] : strip["end"]] for strip in cut_strips([passage])]
+    assert sum("Level" in text for text in texts) == 1
+    assert any(table in text for text in texts)
+
+
+def test_strips_and_passages_are_graded_behind_what_stands_above_them() -> None:
+    class Headed(Shelf):
+        def _retrieve(self, query_bundle: Any) -> Any:
+            found = super()._retrieve(query_bundle)
+            found[0].node.metadata["headings"] = "Absence"
+            return found
+
+    evaluator = Evaluator(0.9)
+    corrective_rag(Headed("leave.md"), FakeChatModel(replies=[GOOD]), evaluator=evaluator).invoke(
+        {"question": QUESTION}
+    )
+    assert len(evaluator.graded) == 2
+    assert all(text.startswith("Absence: Full-time") for text in evaluator.graded)
+
+
+def test_the_threshold_of_strips_belongs_to_the_evaluator() -> None:
+    evaluator = Evaluator(lambda text: 0.25 if "canteen" in text and len(text) < 400 else 0.9)
+    result, _ = ask(evaluator, names=("leave.md", "long.md"))
+    assert "from 0.29 on" in result["steps"][2]["reason"]  # 0.1 + 0.31 * (0.7 - 0.1)
+    assert [document.id for document in result["documents"]] == ["leave.md"]
+    result, _ = ask(Evaluator(lambda text: 0.9 if len(text) > 400 else 0.2), names=("long.md",))
+    assert "none reaches 0.29: the best one is read" in result["steps"][2]["reason"]
+    assert len(result["steps"][2]["scores"]) > 5
+
+
+def test_an_earlier_turns_second_source_is_forgotten() -> None:
+    mood = {"leave": 0.0}
+    evaluator = Evaluator(lambda text: mood["leave"] if "annual leave" in text else 0.9)
+    web = Shelf("garden.md", prefix="web:")
+    llm = FakeChatModel(replies=["roses", "Roses are watered at dawn.", GOOD])
+    graph = corrective_rag(Shelf("leave.md"), llm, evaluator=evaluator, web=web, checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "1"}}
+    first = graph.invoke({"question": "When are the roses watered?"}, thread)
+    assert [document.id for document in first["documents"]] == ["web:garden.md"]
+    mood["leave"] = 0.9
+    second = graph.invoke({"question": QUESTION}, thread)
+    check(second)
+    assert [document.id for document in second["documents"]] == ["leave.md"]
+
+
+def test_a_second_source_without_results_leaves_the_nearest_passages() -> None:
+    result, llm = ask(Evaluator(0.0), web=Shelf(), replies=["leave"])
+    assert (result["abstained"], len(llm.calls)) == (True, 1)
+    assert [document.id for document in result["documents"]] == ["leave.md", "travel.md"]
+    assert nodes_of(result) == ["retrieve", "evaluate", "rewrite", "search_web", "refine", "cite"]
 
 
 # -- both worlds, and the shape ----------------------------------------------------------------------------------------

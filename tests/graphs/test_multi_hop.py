@@ -252,3 +252,25 @@ def test_every_run_ends_within_its_budget(seed: int, calls: int, tokens: int, ho
 def test_the_shape_of_the_graph() -> None:
     snapshot = Path(__file__).with_name("multi-hop.mermaid").read_text(encoding="utf-8").strip()
     assert mermaid_of(multi_hop_rag(Shelf(), FakeChatModel())) == snapshot
+
+
+def test_the_second_hops_passage_need_not_name_the_first() -> None:
+    """What a natural passage says: it names Jane Austen, and neither "the author" nor Emma."""
+    passages = {
+        "emma": "Emma is a novel by Jane Austen, published in 1815.",
+        "austen": "Jane Austen was born in Steventon, Hampshire, in 1775.",
+    }
+
+    class Books(BaseRetriever):
+        def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+            key = "austen" if "wrote" in query_bundle.query_str else "emma"
+            node = TextNode(id_=key, text=passages[key], metadata={"source": key, "page": 1, "score_kind": "test"})
+            return [NodeWithScore(node=node, score=1.0)]
+
+    llm = FakeChatModel(
+        replies=["Jane Austen wrote Emma.", "So the answer is: Steventon.", "Jane Austen was born in Steventon."]
+    )
+    result = multi_hop_rag(Books(), llm).invoke({"question": "Where was the author of Emma born?"})
+    check(result)
+    assert result["answer"] == "Jane Austen was born in Steventon."
+    assert result["citations"][0]["id"] == "austen"
