@@ -11,7 +11,8 @@ __all__ = ("SentenceSplitter", "declines", "unmarked")
 
 _MARK = re.compile(r"\s*\[(?:passage\s*)?\d+(?:\s*,\s*\d+)*\]", re.IGNORECASE)
 _ABSTAINS = re.compile(
-    r"\b(i (?:do not|don['’]t|cannot|can['’]t) (?:know|answer|find|determine)|(?:passages?|text|context|documents?) "
+    r"\b((?:cannot|can['’]?t) answer (?:this|that|the|your|from)|"
+    r"i (?:do not|don['’]t|cannot|can['’]t) (?:know|answer|find|determine)|(?:passages?|text|context|documents?) "
     r"(?:do(?:es)? not|don['’]t|doesn['’]t) (?:hold|contain|mention|provide|say|state|include|specify|give))\b",
     re.IGNORECASE,
 )

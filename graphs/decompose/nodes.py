@@ -54,14 +54,16 @@ class DecomposeNodes(CommonNodes):
             return {"plan": [], "own": own}
         messages = render_prompt(__package__ or "", "plan", question=state["asked"], most=self.most_questions)
         said = yield from ask(self.parts.llm, purse, messages, max_tokens=PLAN_TOKENS)
-        plan, dropped = parse_plan(said.text, self.most_questions) if not said.failed else ([], [])
+        plan, dropped = (
+            parse_plan(said.text, self.most_questions, question=state["asked"]) if not said.failed else ([], [])
+        )
         if [each["text"].casefold() for each in plan] == [state["asked"].casefold()]:
             plan = []  # it has been searched for
         step["decision"] = f"{len(plan)} sub-questions" if plan else "the question itself"
         waiting = sum(bool(each["needs"]) for each in plan)
         step["reason"] = f"{waiting} wait for another's answer" if plan else said.failed or "there is no other plan"
         if dropped:
-            step["reason"] += f"; {len(dropped)} dropped, they wait for what is never answered"
+            step["reason"] += f"; {len(dropped)} dropped: off the question, or waiting for what is never answered"
         step["details"] = {"plan": [each["text"] for each in plan], "dropped": dropped}
         return {"plan": plan, "own": own, "usage": purse.usage}
 

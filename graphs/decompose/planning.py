@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ..common.saying import unmarked
+from ..common.support import held_terms
 from .state import SubQuestion
 
 __all__ = ("parse_plan", "ready", "skip_unreachable", "substituted")
@@ -16,11 +17,12 @@ _ITEM = re.compile(
 _PLACEHOLDER = re.compile(r"#(\d{1,2})(?!\d)")
 
 
-def parse_plan(text: str, most: int) -> tuple[list[SubQuestion], list[str]]:
+def parse_plan(text: str, most: int, *, question: str = "") -> tuple[list[SubQuestion], list[str]]:
     """The sub-questions of a plan that can be asked, `most` at most, and the texts of those that cannot.
 
     An item is a line with a number or a bullet; of two with the same number the first counts. An item whose placeholder
-    means no item, itself, or one that waits for it can never be asked: it is dropped, and so is what waits for it.
+    means no item, itself, or one that waits for it can never be asked: it is dropped, and so is what waits for it. So
+    is one that waits for nothing and shares no content word with the `question`: small models repeat the prompt.
 
     >>> plan, dropped = parse_plan("1. Who wrote Emma?\\n2. Where was #1 born?\\n3. How old is #9?", 4)
     >>> [(each["number"], each["needs"]) for each in plan], dropped
@@ -32,8 +34,10 @@ def parse_plan(text: str, most: int) -> tuple[list[SubQuestion], list[str]]:
             number = int(found[1]) if found[1] else max(items, default=0) + 1
             items.setdefault(number, unmarked(found[2]))
     needs = {number: _numbers(item) for number, item in items.items()}
+    about = held_terms(question)
+    strayed = {number for number, item in items.items() if about and not needs[number] and not about & held_terms(item)}
     possible: set[int] = set()
-    while more := {number for number in items if number not in possible and set(needs[number]) <= possible}:
+    while more := {number for number in set(items) - strayed - possible if set(needs[number]) <= possible}:
         possible |= more
     plan = [
         SubQuestion(number=number, text=item, needs=needs[number], outcome="open", asked=item, answer="", passages=[])

@@ -163,7 +163,7 @@ def test_a_failing_critic_supports_no_answer() -> None:
 
 def test_a_failing_search_is_told_and_the_others_count() -> None:
     retriever = pages(wrote=ConnectionError("gone"), roses=["garden"])
-    result, _, _ = ask(f"{PLAN}\n3. When are roses watered?", retriever=retriever)
+    result, _, _ = ask(f"{PLAN}\n3. When are the roses of Emma watered?", retriever=retriever)
     assert outcomes(result) == ["not found", "skipped", "searched"]
     assert "the search failed" in result["steps"][2]["reason"]
     with pytest.raises(StoreError):
@@ -314,3 +314,13 @@ def test_a_long_passage_is_left_out_of_an_intermediate_prompt() -> None:
 def test_the_shape_of_the_graph() -> None:
     snapshot = Path(__file__).with_name("decompose.mermaid").read_text(encoding="utf-8").strip()
     assert mermaid_of(decompose_rag(Shelf(), FakeChatModel())) == snapshot
+
+
+def test_examples_of_the_prompt_are_no_sub_questions() -> None:
+    plan, dropped = parse_plan(
+        "1. How long is the Rhine?\n2. Who wrote Emma?\n3. Where was #2 born?",
+        4,
+        question="Where was Emma's author born?",
+    )
+    assert [each["text"] for each in plan] == ["Who wrote Emma?", "Where was #2 born?"]
+    assert dropped == ["How long is the Rhine?"]
