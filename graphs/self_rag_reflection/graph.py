@@ -71,8 +71,8 @@ def self_rag_tokens(
     a begun turn is continued (llama.cpp does, through `load_chat_model("reflective:PATH")`), and a `scorer` of the same
     weights. A server that begins a new turn instead says nothing that counts.
     State: see `SelfRagTokensState`. Cost: up to `passages` calls of the language model for the first sentence, side by
-    side, up to `beam * passages` for every further one. The scorer reads 2 texts a passage, 4 or 1 more a sentence, 5
-    for its utility, 8 for how it goes on.
+    side, up to `beam * passages` for every further one. The scorer reads 2 texts for each passage that was retrieved,
+    4 or 1 more a sentence, 5 for its utility, 8 for how it goes on.
     Good for: comparing a trained model with `self_rag` and its critics.
 
     Args:
