@@ -1,8 +1,8 @@
 """What the machinery of each strategy takes beside models and stores: python bench/strategy_overhead.py
 
 Model, retriever, evaluator, critic, scorer and embedder answer at once: what is left is ours and LangGraph's. Beside
-each strategy runs a graph as LangGraph's own notebooks build it: plain functions over a dictionary, as many nodes and as
-many calls of the model, without budgets, steps, checking or citations.
+it runs a graph as LangGraph's own notebooks build it: plain functions over a dictionary, as many nodes and as many
+calls of the model, without budgets, steps, checking or citations.
 """
 
 from __future__ import annotations
