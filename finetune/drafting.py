@@ -28,9 +28,9 @@ def draft_prompt(row: TrainingRow, kept: Sequence[int] | None = None) -> list[di
 
 def reader_prompt(row: TrainingRow, kept: Sequence[int] | None = None) -> list[dict[str, str]]:
     """The messages by which `ask` wants a short answer of an untrained model."""
-    from ..graphs import naive
+    from ..graphs.common.nodes import READ_PROMPTS
 
-    return _messages(naive.__name__, "short", row, kept)
+    return _messages(READ_PROMPTS, "short", row, kept)
 
 
 def right_draft(row: TrainingRow, kept: Sequence[int] | None = None) -> Draft:

@@ -252,7 +252,9 @@ def test_settings_of_one_role_are_listed_and_checked(cli: Cli, base: str) -> Non
     assert listed.code == 0, listed.err
     settings = {row["role"]: row["settings"] for row in listed.lines}
     assert settings["embedder"].keys() == {"negatives", "matryoshka", "replay", "replay_data", "strengths"}
-    assert settings["drafter"].keys() == {"prompt_tokens", "unanswerable", "answer_tokens", "measured"}
+    assert settings["drafter"].keys() == {
+        *("prompt_tokens", "unanswerable", "counterfactual", "answer_tokens", "measured"),
+    }
     assert settings["evaluator"] == {"start": None, "made": 0.0}
     assert settings["router"] == {}
     write_corpus(Path("towns"))
