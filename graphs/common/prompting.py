@@ -6,7 +6,7 @@ A file holds one chat message after another, each under a line `--- system` or `
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from ...errors import UsageError
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 __all__ = ("prompt_name", "render_prompt")
 
@@ -34,6 +34,12 @@ def _environment() -> Environment:
     return ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
+
+
+@lru_cache(maxsize=256)
+def _template(text: str) -> Template:
+    """Compiled once: packing renders a prompt for every passage."""
+    return _environment().from_string(text)
 
 
 @cache
@@ -72,10 +78,9 @@ def render_prompt(package: str, name: str | Path, **variables: Any) -> list[Base
     The file is split into messages before it is rendered, so no passage can open a message of its own. Jinja's
     sandbox renders it: a prompt from anywhere cannot reach Python code.
     """
-    environment = _environment()
     parts = _source(package, name)
     try:
-        return [_ROLES[role](environment.from_string(template).render(**variables).strip()) for role, template in parts]
+        return [_ROLES[role](_template(text).render(**variables).strip()) for role, text in parts]
     except Exception as error:  # Jinja's own, or what an expression raises: {{ 1 / 0 }}
         if not isinstance(name, Path):
             raise
