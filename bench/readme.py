@@ -138,6 +138,7 @@ def main() -> None:
                     "memory",
                     "documents",
                     "harness",
+                    "strategy_overhead",
                     "finetune_evaluator",
                     "finetune_reranker",
                     "finetune_support",

@@ -27,6 +27,7 @@ RUNS = {
     "reading": ["reading.py"],
     "harness": ["harness.py"],
     "answers": ["answers.py"],
+    "strategy_overhead": ["strategy_overhead.py"],
     "finetune_evaluator": ["finetune_evaluator.py"],
     "finetune_support": ["finetune_support.py"],
     "finetune_reranker": ["finetune_reranker.py"],
