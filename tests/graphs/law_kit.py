@@ -14,6 +14,7 @@ from strategy_kit import GOOD, Evaluator, Shelf, moody_number
 
 from ragloom.graphs.common.support import OverlapCritic
 from ragloom.graphs.transforms import StepBack
+from ragloom.models.drafts import ABSTENTION
 from ragloom.types import Budget
 
 SAYINGS = [
@@ -27,6 +28,9 @@ SAYINGS = [
     "1. How many days of leave?\n2. Who gets leave?\n3. Is leave carried over?",
     "1. How many days of leave?\n2. Who has #1?",
     "So the answer is: 25 days.",
+    ABSTENTION,
+    "Yes 4",
+    "No 1",
 ]
 """What a model may say that a strategy can use."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from law_kit import OPTIONS, budgets
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-from strategy_kit import GOOD, QUESTION, TEXTS, Evaluator, Shelf, check, mermaid_of, moody, within
+from strategy_kit import GOOD, QUESTION, TEXTS, Evaluator, Shelf, check, mermaid_of, within
 
 from ragloom.errors import ArtifactError, UsageError
 from ragloom.graphs.common.effects import node
@@ -446,32 +443,3 @@ def test_the_shape_of_the_graph(reranker: Any) -> None:
     graph = fusion_rag(Shelf(), FakeChatModel(), evaluator=Evaluator(), reranker=reranker)
     name = "fusion_reranked.mermaid" if reranker else "fusion.mermaid"
     assert mermaid_of(graph) == Path(__file__).with_name(name).read_text(encoding="utf-8").strip()
-
-
-# -- the law -----------------------------------------------------------------------------------------------------------
-
-
-RUNS = int(os.environ.get("RAGLOOM_LAW_RUNS", "30"))
-
-
-@given(
-    seed=st.integers(0, 10**6),
-    budget=budgets,
-    shelf=st.sampled_from([(), (LEAVE,), (LONG, LEAVE, TRAVEL, GARDEN)]),
-)
-@settings(max_examples=RUNS, deadline=None)
-def test_every_run_ends_within_its_budget(seed: int, budget: Budget, shelf: tuple[str, ...]) -> None:
-    llm = FakeChatModel(replies=moody(seed, GOOD, REPLY, "I don't know."), max_tokens=200)
-    graph = fusion_rag(
-        Shelf(*shelf), llm, budget=budget, max_answer_tokens=60, checkpointer=InMemorySaver(), **OPTIONS["fusion"](seed)
-    )
-    thread: Any = {"configurable": {"thread_id": "1"}, "recursion_limit": 60}
-    asked = {"question": QUESTION}
-    result = asyncio.run(graph.ainvoke(asked, thread)) if seed % 2 else graph.invoke(asked, thread)
-    check(result)
-    within(result, budget)
-    state = graph.get_state(thread).values
-    assert len(llm.calls) == result["usage"]["calls"] <= 3
-    assert state["hops"] <= min(2, budget.hops)
-    assert state["question"] == QUESTION
-    assert result["abstained"] == (not result["citations"])

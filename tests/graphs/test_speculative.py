@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
-from law_kit import OPTIONS
 from speculative_kit import ByText, MoodyScorer, Stands, Unlike
-from strategy_kit import GOOD, QUESTION, TEXTS, Shelf, check, mermaid_of, moody, within
+from strategy_kit import GOOD, QUESTION, TEXTS, Shelf, check, mermaid_of
 
 from ragloom.errors import ArtifactError, RagloomError, UnknownModelError, UsageError
 from ragloom.graphs.speculative import speculative_rag
@@ -483,49 +479,8 @@ def test_the_shape_of_the_graph() -> None:
     assert mermaid_of(graph) == Path(__file__).with_name("speculative.mermaid").read_text(encoding="utf-8").strip()
 
 
-# -- the law -----------------------------------------------------------------------------------------------------------
-
-SAYINGS = [GOOD, "I don't know.", ABSTENTION, text_of("leave.md"), text_of("travel.md"), "Yes 4", "No 1"]
-budgets = st.builds(
-    Budget,
-    llm_calls=st.integers(0, 6),
-    tokens=st.sampled_from([0, 200, 600, 2000, 16_000]),
-    seconds=st.sampled_from([0.0, 60.0]),
-    hops=st.integers(1, 3),
-)
-
-
-@given(
-    seed=st.integers(0, 10**6),
-    budget=budgets,
-    shelf=st.sampled_from([(), ("leave.md",), ("long.md", "leave.md", "travel.md", "garden.md")]),
-)
-@settings(max_examples=30, deadline=None)
-def test_every_run_ends_within_its_budget(seed: int, budget: Budget, shelf: tuple[str, ...]) -> None:
-    llm = FakeChatModel(replies=moody(seed, *SAYINGS), max_tokens=200)
-    graph = speculative_rag(
-        Shelf(*shelf),
-        llm,
-        budget=budget,
-        max_answer_tokens=60,
-        checkpointer=InMemorySaver(),
-        **OPTIONS["speculative"](seed),
-    )
-    thread: Any = {"configurable": {"thread_id": "1"}}
-    asked = {"question": QUESTION}
-    result = asyncio.run(graph.ainvoke(asked, thread)) if seed % 2 else graph.invoke(asked, thread)
-    check(result)
-    within(result, budget)
-    assert len(llm.calls) == result["usage"]["calls"]
-    assert result["abstained"] == (not result["citations"])
-    state = graph.get_state(thread).values
-    assert (state["question"], state["hops"]) == (QUESTION, 1)
-    assert len(state["drafts"]) == len(state["plans"])
-    assert sum(draft["chosen"] for draft in state["drafts"]) == (not result["abstained"])
-
-
 def test_moody_scorers_do_raise_and_talk_nonsense() -> None:
-    """The law would be worth nothing with a scorer that behaves."""
+    """The law in `test_laws` would be worth nothing with a scorer that behaves."""
     scorer, moods = MoodyScorer(1), set()
     for _ in range(60):
         try:
