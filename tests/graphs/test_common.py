@@ -124,17 +124,21 @@ def test_a_model_that_cannot_be_limited_is_stopped_and_counted(with_usage: bool)
     assert usage["tokens_in"] + usage["tokens_out"] <= budget.tokens + usage["calls"] * chunk
 
 
+class Breaking(Shelf):
+    """Remembers what it was asked, and fails while it is broken."""
+
+    broken = False
+
+    def _retrieve(self, query_bundle: Any) -> Any:
+        found = super()._retrieve(query_bundle)
+        if self.broken:
+            raise ConnectionError("the store is away")
+        return found
+
+
 def test_a_question_after_a_turn_that_broke_is_the_new_one() -> None:
-    class Breaking(Shelf):
-        broken = True
-
-        def _retrieve(self, query_bundle: Any) -> Any:
-            found = super()._retrieve(query_bundle)
-            if self.broken:
-                raise ConnectionError("the store is away")
-            return found
-
     shelf = Breaking("leave.md")
+    shelf.broken = True
     graph = naive_rag(shelf, FakeChatModel(replies=[GOOD]), checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
     with pytest.raises(ConnectionError):
@@ -146,16 +150,6 @@ def test_a_question_after_a_turn_that_broke_is_the_new_one() -> None:
 
 def test_a_message_that_is_sent_again_is_asked_again() -> None:
     """A turn by `question` stays in the thread; the message that failed after it is newer, also the second time."""
-
-    class Breaking(Shelf):
-        broken = False
-
-        def _retrieve(self, query_bundle: Any) -> Any:
-            found = super()._retrieve(query_bundle)
-            if self.broken:
-                raise ConnectionError("the store is away")
-            return found
-
     shelf = Breaking("leave.md")
     graph = naive_rag(shelf, FakeChatModel(replies=[GOOD]), checkpointer=InMemorySaver())
     thread: Any = {"configurable": {"thread_id": "1"}}
