@@ -37,6 +37,10 @@ def pack_passages(
     def size(messages: list[BaseMessage]) -> int:
         return sum(count(str(message.text)) + TOKENS_PER_MESSAGE for message in messages)
 
+    messages = render(list(documents))
+    tokens = size(messages)
+    if tokens <= limit or not documents:  # as almost always: one prompt is rendered, and counted once
+        return Packed(messages, list(documents), [], tokens)
     taken: list[Document] = []
     left_out: list[Document] = []
     messages = render([])

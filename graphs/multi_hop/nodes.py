@@ -150,4 +150,7 @@ def _ends(thought: str, before: Sequence[str]) -> str:
         return "the model does not know what to look for"
     if words_of(thought) in map(words_of, before):
         return "the thought repeats an earlier one"
+    examples = render_prompt(PROMPTS, "thought", passages=[], question="", thoughts=[])
+    if words_of(thought) in words_of("\n".join(message.text for message in examples)):  # as small models do
+        return "the thought repeats the prompt"
     return ""

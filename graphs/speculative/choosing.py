@@ -18,10 +18,14 @@ _GRADE = re.compile(r"(?<![\d.,/])[1-5](?![\d.,]*\d)")
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
 
-def by_value(drafts: Sequence[DraftState], values: Sequence[float | None]) -> list[DraftState]:
-    """The highest first, unknown ones last; among equals the one that was made first."""
-    known = [float("-inf") if value is None else value for value in values]
-    return [drafts[at] for at in sorted(range(len(drafts)), key=lambda at: (-known[at], drafts[at]["index"]))]
+def by_value(
+    drafts: Sequence[DraftState], values: Sequence[float | None], plans: Sequence[Plan]
+) -> list[DraftState]:
+    """The highest first, unknown ones last; equals, as verdicts in words often are, by their votes."""
+    known = {
+        draft["index"]: float("-inf") if value is None else value for draft, value in zip(drafts, values, strict=True)
+    }
+    return sorted(by_votes(drafts, plans), key=lambda draft: -known[draft["index"]])
 
 
 def by_votes(drafts: Sequence[DraftState], plans: Sequence[Plan]) -> list[DraftState]:

@@ -246,7 +246,7 @@ class SpeculativeNodes(CommonNodes):
             return by_votes(usable, state["plans"]), notes
         if how == "random":
             return by_chance(usable, self.seed), notes
-        ordered = by_value(usable, [_value(draft, how) for draft in usable])
+        ordered = by_value(usable, [_value(draft, how) for draft in usable], state["plans"])
         least = self.abstain_below
         if least is not None and how == "rho":
             ordered = [draft for draft in ordered if draft["log_rho"] is not None and draft["log_rho"] >= least]

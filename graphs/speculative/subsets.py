@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -41,11 +42,20 @@ def cluster_texts(embedder: Any, question: str, texts: Sequence[str], k: int, se
     k = min(k, len(np.unique(vectors.round(6), axis=0)))  # k-means cannot part what is the same
     if k == len(texts):
         return [[at] for at in range(k)]
-    labels = KMeans(n_clusters=k, n_init=10, random_state=seed % 2**32).fit_predict(vectors)
+    with _openmp().limit(limits=1, user_api="openmp"):  # a handful of points: threads only wait for each other
+        labels = KMeans(n_clusters=k, n_init=3, random_state=seed % 2**32).fit_predict(vectors)
     clusters: dict[int, list[int]] = {}
     for at, label in enumerate(labels):
         clusters.setdefault(int(label), []).append(at)
     return list(clusters.values())
+
+
+@cache
+def _openmp() -> Any:
+    """Made once, for it looks through all libraries that are loaded."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def dealt(count: int, k: int) -> list[list[int]]:

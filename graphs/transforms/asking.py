@@ -20,5 +20,6 @@ def ask_for_queries(prompt: str, question: str, llm: BaseChatModel, purse: Purse
     """At most so many queries by the prompt of this name."""
     messages = render_prompt(__package__ or "", prompt, question=question, most=most)
     said = yield from ask(llm, purse, messages, max_tokens=TOKENS_PER_QUERY * most)
-    queries = queries_of(said.text, question, most) if not said.failed else []
+    prompt = "\n".join(message.text for message in messages)
+    queries = queries_of(said.text, question, most, prompt=prompt) if not said.failed else []
     return Rewritten(queries, failed=said.failed or ("" if queries else "the model gave no further query"))

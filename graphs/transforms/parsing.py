@@ -27,8 +27,10 @@ _LETTER = re.compile(r"[^\W\d_]")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“", "`": "`"}
 
 
-def queries_of(text: str, question: str, most: int) -> list[str]:
+def queries_of(text: str, question: str, most: int, *, prompt: str = "") -> list[str]:
     """At most so many queries, each once and none the question itself, in the model's order.
+
+    A line that stands in the `prompt` is none either: small models repeat its examples.
 
     Where two lines or more are marked as items of a list, what is not marked is talk. A number is the mark of an item
     only where it continues the count, so a query may begin with one.
@@ -36,7 +38,7 @@ def queries_of(text: str, question: str, most: int) -> list[str]:
     >>> queries_of("Sure, here they are:\\n\\n1. Python 3.11 features\\n2) 'annual leave'\\n", "", most=4)
     ['Python 3.11 features', 'annual leave']
     """
-    seen = {_key(question)}
+    seen = {_key(question), *(_key(_LABEL.sub("", line.strip())) for line in prompt.splitlines())}
     queries = []
     for line in _items(text.splitlines()):
         key = _key(line)

@@ -107,6 +107,7 @@ def test_only_checked_sentences_are_streamed() -> None:
         ("...", "no thought"),
         ("I don't know.", "does not know"),
         (BORN, "repeats"),
+        ("Last Year at Marienbad was directed by Alain Resnais.", "repeats the prompt"),
         ("So the answer is: Steventon.", "has its answer"),
         (ConnectionError("gone"), "cannot be reached"),
     ],

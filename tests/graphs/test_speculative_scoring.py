@@ -240,9 +240,10 @@ def drafts_of(*answers: str) -> Any:
 
 
 def test_by_value() -> None:
-    drafts = drafts_of("a", "b", "c", "d")
-    ordered = by_value(drafts, [None, -2.0, -1.0, -1.0])
-    assert [draft["answer"] for draft in ordered] == ["c", "d", "b", "a"]
+    drafts = drafts_of("a", "b", "c", "d", "d")
+    plans: Any = [{"index": at, "passages": [at, at + 1]} for at in range(5)]
+    ordered = by_value(drafts, [None, -2.0, -1.0, -1.0, -2.0], plans)
+    assert [draft["index"] for draft in ordered] == [3, 2, 4, 1, 0]  # equals by their votes
 
 
 def test_by_votes() -> None:

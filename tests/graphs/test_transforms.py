@@ -79,6 +79,17 @@ def test_reading_queries(reply: str, queries: list[str] | None) -> None:
     assert queries_of(reply, "The question itself", most=9) == (reply.split("\n") if queries is None else queries)
 
 
+def test_a_line_of_the_prompt_is_no_query() -> None:
+    prompt = "Question: Why did the bridge fall?\nQueries:\nbridge disaster cause\n\nGeneral question: What is a bridge?"
+    said = "Bridge disaster cause.\nWhat is a bridge?\nannual leave"
+    assert queries_of(said, "?", most=9, prompt=prompt) == ["annual leave"]
+
+
+def test_examples_that_a_model_repeats_are_not_searched_for() -> None:
+    result, _ = ask(load_transform("diverse"), "inquiry into the collapse of the Tay Bridge\ndays off", GOOD)
+    assert result["steps"][0]["details"]["queries"] == ["days off"]
+
+
 words = st.text(st.sampled_from("abcdefgh"), min_size=1, max_size=8)
 versions = st.builds("{} {}.{}".format, words, st.integers(0, 30), st.integers(0, 30))
 lines = st.lists(words | versions, min_size=1, max_size=5).map(" ".join)
