@@ -123,6 +123,36 @@ def reranked() -> str:
     return f"{title}\n\n{table(head, rows)}"
 
 
+def strategies() -> str:
+    """What the strategies pay, of those that have been measured so far; empty where none has."""
+    title = (
+        "The same questions to every strategy, each beside naive RAG with the same model and passages: *right* is an "
+        "answer that contains a right one, or an abstention where nothing can be answered "
+        "([all figures](docs/results/strategies.md)):"
+    )
+    parts = []
+    for name, systems in load("strategies").items():
+        if not name.startswith(("main ", "evaluation ")):
+            continue
+        rows = [
+            [
+                f"`{strategy}`",
+                each["n"],
+                f"{each['right']:.3f}",
+                f"{each['f1']:.3f}",
+                "{:+.3f} [{:+.3f}, {:+.3f}]".format(*each["right minus naive"]) if each["right minus naive"] else "",
+                f"{each['abstained']:.2f}",
+                f"{each['calls']:.1f}",
+                f"{each['p50_s']:.1f}",
+            ]
+            for strategy, each in systems.items()
+        ]
+        minus = "right minus naive, paired 95 % interval"
+        head = ["strategy", "n", "right", "F1", minus, "abstained", "calls", "p50 s"]
+        parts.append(f"`{name.partition(' ')[2]}`:\n\n{table(head, rows)}")
+    return "\n\n".join([title, *parts]) + "\n\n" if parts else ""
+
+
 def main() -> None:
     machine = load("retrieval")["machine"]
     text = "\n".join(
@@ -139,13 +169,15 @@ def main() -> None:
                     "documents",
                     "harness",
                     "strategy_overhead",
+                    "strategies",
                     "finetune_evaluator",
                     "finetune_reranker",
                     "finetune_support",
+                    "finetune_router",
                 ]
             )
             + "\n",
-            reranked() + "\n",
+            strategies() + reranked() + "\n",
             reading() + "\n",
             answers() + "\n",
         ]

@@ -28,6 +28,7 @@ RUNS = {
     "harness": ["harness.py"],
     "answers": ["answers.py"],
     "strategy_overhead": ["strategy_overhead.py"],
+    "strategies": ["strategies.py"],  # hours; it goes on where it was
     "finetune_evaluator": ["finetune_evaluator.py"],
     "finetune_support": ["finetune_support.py"],
     "finetune_reranker": ["finetune_reranker.py"],

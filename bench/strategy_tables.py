@@ -28,6 +28,7 @@ HEADS = {
     "noise": "Irrelevant passages put in",
     "ablations": "Ablations",
 }
+TOKENS = ("tokens_in", "tokens_out")
 WANTED = "corrective + second corpus"
 
 Values = dict[str, float]
@@ -87,6 +88,11 @@ def mean(lines: Sequence[rows.Line], name: str) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
+def known(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if np.isnan(value) else value
+
+
 def kinds(lines: Sequence[rows.Line]) -> tuple[float, float]:
     """Shares of the unanswerable questions that were answered, and of the answerable ones that were declined."""
     answerable, abstained = column(lines, "answerable"), column(lines, "abstained")
@@ -142,6 +148,14 @@ def differences(systems: Mapping[str, Sequence[rows.Line]], bases: Mapping[str, 
         found = {metric: beside(lines, systems[base], metric) for metric in ("right", "f1", "citation_recall")}
         body.append((name, base, *map(shown, found.values()), pays(found["right"])))
     return table(("strategy", "minus", "right", "F1", "citation recall", ""), body)
+
+
+def minus_naive(name: str, systems: Mapping[str, Sequence[rows.Line]]) -> list[float] | None:
+    """Mean, low and high end of the difference in right answers; None for naive RAG itself."""
+    if name == BASELINE or BASELINE not in systems:
+        return None
+    found = beside(systems[name], systems[BASELINE], "right")
+    return [found["mean"], found["low"], found["high"]]
 
 
 def baselines_first(systems: Mapping[str, list[rows.Line]]) -> dict[str, list[rows.Line]]:
@@ -250,7 +264,8 @@ def report(lines: Sequence[rows.Line]) -> tuple[list[str], dict[str, Any], list[
             parts.append("\n\n".join([named, *body]))
             values[f"{part} {llm}"] = {
                 name: {
-                    **{metric: mean(found, metric) for metric in (*SHARES, "calls", "tokens_in", "tokens_out")},
+                    **{metric: known(mean(found, metric)) for metric in (*SHARES, "abstained", "calls", *TOKENS)},
+                    "right minus naive": minus_naive(name, systems),
                     "n": len(column(found, "answerable")),
                     "p50_s": float(np.percentile(list(column(found, "seconds").values()), 50)),
                 }

@@ -80,7 +80,7 @@ def test_reading_queries(reply: str, queries: list[str] | None) -> None:
 
 
 def test_a_line_of_the_prompt_is_no_query() -> None:
-    prompt = "Question: Why did the bridge fall?\nQueries:\nbridge disaster cause\n\nGeneral question: What is a bridge?"
+    prompt = "Question: Why did it fall?\nQueries:\nbridge disaster cause\n\nGeneral question: What is a bridge?"
     said = "Bridge disaster cause.\nWhat is a bridge?\nannual leave"
     assert queries_of(said, "?", most=9, prompt=prompt) == ["annual leave"]
 
