@@ -2,7 +2,8 @@
 
 Parts: `main`, all strategies with the bundled model on the mix (`strategy_mix`); `evaluation`, some with a larger model
 on a quarter of it (--eval-llm gguf:PATH); `false`, RGB's passages that state a false answer; `missing` and `noise`,
-curves against gold passages taken away and irrelevant ones put in; `ablations`. A trial (a strategy in a part) is
+curves against gold passages taken away and irrelevant ones put in; `latency`, drafts beside each other against one
+read; `ablations`. A trial (a strategy in a part) is
 measured once and goes on where it was cut off; what is done stands in docs/results/strategies_rows.jsonl, of which the
 tables are made. With --minutes no trial begins after that time; --fresh SYSTEM measures one again.
 """
@@ -13,9 +14,10 @@ import argparse
 import functools
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from common import CACHE, SEED, ended_well, options, publish, say
 from strategy_mix import FALSE, TAKEN, false_answers, mix
 
 BUNDLED = "bundled:smollm2"
-PARTS = ("main", "false", "evaluation", "missing", "noise", "ablations")
+PARTS = ("main", "false", "latency", "evaluation", "missing", "noise", "ablations")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOP_K = 5
 QUICK = ("naive", "closed-book", "corrective", "fusion")
@@ -50,13 +52,17 @@ class Trial:
     drop_gold: float = 0.0
     irrelevant: float = 0.0
     second_corpus: bool = False
+    top_k: int = TOP_K
+    timed: bool = False
+    """No output is taken from the cache, so that every call is made, and beside the others where it would be."""
 
     def told(self) -> str:
         """What decides its numbers, as a digest: a trial that was changed is measured again."""
         from ragloom import __version__
 
-        shown = {key: value for key, value in vars(self).items() if key not in ("part", "name", "llm")}
-        named = [self.llm.rpartition("/")[2], TOP_K, SEED, __version__]
+        named = [self.llm.rpartition("/")[2], SEED, __version__]
+        usual = {each.name: each.default for each in fields(self) if each.name not in ("part", "name", "llm")}
+        shown = {key: getattr(self, key) for key, value in usual.items() if getattr(self, key) != value}
         return hashlib.sha256(json.dumps([shown, named], sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -93,6 +99,19 @@ def evaluation_trials(llm: str) -> Iterator[Trial]:
     """A quarter of the mix with a larger model; the bundled one drafts for it."""
     for name in ("naive", "closed-book", "corrective", "fusion", "self-rag", "speculative"):
         yield Trial("evaluation", name, name, scored(llm).get(name, {}), llm=llm, share=QUARTER)
+
+
+def latency_trials(llm: str) -> Iterator[Trial]:
+    """Drafts of two passages each beside each other, and one read of all ten, timed without any cache."""
+    spec = scored(llm)["speculative"]
+    given: dict[str, Any] = {"llm": llm, "share": 0.1, "top_k": 10, "timed": True}
+    yield Trial("latency", "naive", "naive", **given)
+    for drafts in (2, 5):
+        told = {**spec, "drafts": drafts}
+        yield Trial(
+            "latency", f"speculative: {drafts} drafts, not scored", "speculative", {**told, "select": "first"}, **given
+        )
+        yield Trial("latency", f"speculative: {drafts} drafts", "speculative", told, **given)
 
 
 def curve_trials(part: str) -> Iterator[Trial]:
@@ -166,6 +185,7 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
     """The lines of a trial, a set each; with `fresh` anew, from the model's outputs that are kept."""
     from ragloom.evals.answers import evaluate_answers
     from ragloom.evals.indexing import index_set
+    from ragloom.evals.output_cache import OutputCache
     from ragloom.evals.run_folder import read_run
     from ragloom.evals.stress import Stress, StressedRetriever
     from ragloom.evals.systems import System
@@ -176,7 +196,7 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
 
     def retriever(answer_set: Any) -> Any:
         kb, _ = index_set(answer_set.retrieval_set())
-        found: Any = kb.retriever(top_k=TOP_K * (10 if "reranker" in trial.options else 1))
+        found: Any = kb.retriever(top_k=trial.top_k * (10 if "reranker" in trial.options else 1))
         if stress.active:
             found = StressedRetriever(found, stress, answer_set)
         if false:
@@ -196,7 +216,9 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
 
     llm = load_chat_model(trial.llm)
     kept = {"folder": folder, "baseline": None, "seed": SEED, "fresh": fresh, "progress": tell}
-    evaluate_answers(sets, [system], llm, retriever=retriever, **kept)
+    with tempfile.TemporaryDirectory() as empty:
+        outputs = OutputCache(Path(empty) / "outputs.sqlite") if trial.timed else None
+        evaluate_answers(sets, [system], llm, retriever=retriever, outputs=outputs, **kept)
     _, records, timings, _ = read_run(folder)
     lines = []
     for each in sets:
@@ -218,8 +240,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def trials(given: Any) -> list[Trial]:
     """What was asked for; first what takes seconds a question and tells most."""
     found = [*main_trials(), *false_trials()]
+    found += latency_trials(BUNDLED)
     if given.eval_llm:
-        found += evaluation_trials(given.eval_llm)
+        found += [*evaluation_trials(given.eval_llm), *latency_trials(given.eval_llm)]
     found += [*curve_trials("missing"), *ablation_trials(), *curve_trials("noise")]
     found.sort(key=lambda each: (each.part == "noise", each.strategy not in QUICK or bool(each.options)))
     parts, systems = given.part or PARTS, given.system

@@ -24,6 +24,7 @@ HEADS = {
     "main": "All strategies",
     "false": "Passages that state a false answer",
     "evaluation": "With a larger model, the bundled one drafting",
+    "latency": "Speculative drafts of two passages each against one read of ten",
     "missing": "Gold passages taken away",
     "noise": "Irrelevant passages put in",
     "ablations": "Ablations",
@@ -255,10 +256,12 @@ def report(lines: Sequence[rows.Line]) -> tuple[list[str], dict[str, Any], list[
                         if level >= 50 and (low := found["low"]) is not None
                     ]
                 continue
-            bases = {name: name.partition(":")[0] for name in systems if ":" in name}
+            bases = {name: name.partition(":")[0] for name in systems if ":" in name and part == "ablations"}
             body = [quality(systems), cost(systems), differences(systems, bases)]
             if part == "false":
                 body = [false_table(systems), cost(systems)]
+            elif part == "latency":
+                body = [speed(systems), quality(systems), differences(systems)]
             elif part != "ablations":
                 body += [f"Right, by set:\n\n{by_set(systems, 'right')}", f"F1, by set:\n\n{by_set(systems, 'f1')}"]
             parts.append("\n\n".join([named, *body]))
@@ -272,6 +275,18 @@ def report(lines: Sequence[rows.Line]) -> tuple[list[str], dict[str, Any], list[
                 for name, found in systems.items()
             }
     return parts, values, targets
+
+
+def speed(systems: Mapping[str, Sequence[rows.Line]]) -> str:
+    """Wall time beside that of one read, question by question."""
+    base = column(systems[BASELINE], "seconds") if BASELINE in systems else {}
+    body = []
+    for name, lines in systems.items():
+        seconds = column(lines, "seconds")
+        ratios = {key: seconds[key] / base[key] for key in seconds if base.get(key)}
+        p50, p95 = np.percentile(list(seconds.values()), (50, 95))
+        body.append((name, len(seconds), f"{p50:.1f}", f"{p95:.1f}", interval(ratios) if name != BASELINE else ""))
+    return table(("strategy", "n", "p50 s", "p95 s", "times as long as one read, mean"), body)
 
 
 def false_table(systems: Mapping[str, Sequence[rows.Line]]) -> str:

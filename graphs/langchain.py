@@ -69,24 +69,29 @@ def _told(result: dict[str, Any]) -> str:
 class StrategyRetriever(BaseRetriever):
     """The passages that a strategy would read, as a LangChain retriever: graded, refined, fused as it does.
 
-    The answer is made as well, and thrown away; to find passages alone, `LangChainRetriever` is the cheaper one.
+    The answer is made as well, and thrown away; to find passages alone, `LangChainRetriever` is the cheaper one. `k`
+    cuts what the strategy would read, and may be given to `invoke(query, k=...)` as well.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     graph: Any
     """A strategy."""
+    k: int | None = Field(default=None, ge=1)
+    """How many passages at most; None: all that the strategy would read."""
 
     def model_post_init(self, context: Any) -> None:
         """Refuses a graph that it could not ask."""
         _refuse_threads(self.graph)
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
         found: list[Document] = self.graph.invoke({"question": query})["documents"]
-        return found
+        return found[: k or self.k]
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
         found: list[Document] = (await self.graph.ainvoke({"question": query}))["documents"]
-        return found
+        return found[: k or self.k]

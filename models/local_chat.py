@@ -62,6 +62,11 @@ class LlamaChatModel(ChatOpenAI):
         }
         super().__init__(**{"model_file": model_file, **defaults, **params})
 
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """It is made of a file of this machine: ChatOpenAI's way to store a model does not fit."""
+        return False
+
     @property
     def _llm_type(self) -> str:
         return "ragloom-llama"

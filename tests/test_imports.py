@@ -51,7 +51,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert not loaded(code) & HEAVY
 
 
-@pytest.mark.parametrize("room", ["models", "retrieval", "graphs", "evals", "finetune", "testing"])
+@pytest.mark.parametrize("room", ["models", "retrieval", "graphs", "agents", "evals", "finetune", "testing"])
 def test_rooms_load_nothing_heavy_by_themselves(room: str) -> None:
     assert not loaded(f"import ragloom.{room}") & {"torch", "transformers", "llama_index", "lancedb"}
 

@@ -1,0 +1,4 @@
+"""What routes, remembers and plugs in: strategies and sources as parts of a bigger application.
+
+So far `ragloom.agents.langchain`: retrieval for LangChain apps.
+"""
