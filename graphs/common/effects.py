@@ -53,6 +53,14 @@ Body = Callable[[Any, Step], Doing[dict[str, Any]]]
 """Of (state, step): fills the step, returns the update of the state."""
 
 
+def _finished(function: Callable[..., T], *args: Any) -> T:
+    """What the function gives. A future cannot carry a `StopIteration`: the task that awaits it would hang."""
+    try:
+        return function(*args)
+    except StopIteration as error:
+        raise RuntimeError("a part raised StopIteration") from error
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
     """Passages for a query, best first, each once. `embedding` stands for the query's own vector where the retriever
@@ -68,7 +76,7 @@ class Search:
 
     def run(self) -> list[Document]:
         """Blocking."""
-        return _once([to_document(item) for item in self.retriever.retrieve(self._bundle())])
+        return _once([to_document(item) for item in _finished(self.retriever.retrieve, self._bundle())])
 
     async def arun(self) -> list[Document]:
         """Awaited. LlamaIndex's own `_aretrieve` would call `_retrieve` on the event loop."""
@@ -88,10 +96,13 @@ class Rerank:
     def run(self) -> list[Document]:
         """Blocking."""
         nodes = [to_node(document) for document in self.documents]
-        return [to_document(item) for item in self.reranker.postprocess_nodes(nodes, QueryBundle(self.query))]
+        kept = _finished(self.reranker.postprocess_nodes, nodes, QueryBundle(self.query))
+        return [to_document(item) for item in kept]
 
     async def arun(self) -> list[Document]:
-        """Awaited."""
+        """Awaited. LlamaIndex's own `_apostprocess_nodes` would hang on a `StopIteration` in its thread."""
+        if type(self.reranker)._apostprocess_nodes is BaseNodePostprocessor._apostprocess_nodes:
+            return await asyncio.to_thread(self.run)
         nodes = [to_node(document) for document in self.documents]
         return [to_document(item) for item in await self.reranker.apostprocess_nodes(nodes, QueryBundle(self.query))]
 
@@ -104,10 +115,7 @@ class Compute:
 
     def run(self) -> Any:
         """Blocking."""
-        try:
-            return self.function(*self.args)
-        except StopIteration as error:  # a future cannot carry it: the awaiting task would hang
-            raise RuntimeError("a function raised StopIteration") from error
+        return _finished(self.function, *self.args)
 
     async def arun(self) -> Any:
         """Awaited."""

@@ -18,9 +18,7 @@ _GRADE = re.compile(r"(?<![\d.,/])[1-5](?![\d.,]*\d)")
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
 
-def by_value(
-    drafts: Sequence[DraftState], values: Sequence[float | None], plans: Sequence[Plan]
-) -> list[DraftState]:
+def by_value(drafts: Sequence[DraftState], values: Sequence[float | None], plans: Sequence[Plan]) -> list[DraftState]:
     """The highest first, unknown ones last; equals, as verdicts in words often are, by their votes."""
     known = {
         draft["index"]: float("-inf") if value is None else value for draft, value in zip(drafts, values, strict=True)

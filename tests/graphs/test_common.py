@@ -13,10 +13,11 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from strategy_kit import GOOD, QUESTION, Evaluator, Shelf, check
 
 from ragloom.graphs import corrective_rag, multi_hop_rag, naive_rag, summarise_rag
-from ragloom.graphs.common.effects import Compute, Doing, node
+from ragloom.graphs.common.effects import Compute, Doing, Rerank, Search, node
 from ragloom.graphs.common.support import OverlapCritic
 from ragloom.graphs.transforms import StepBack
 from ragloom.testing import FakeChatModel
@@ -176,10 +177,23 @@ def test_any_retrievers_page(page: Any, told: int) -> None:
     assert result["citations"][0]["page"] == told
 
 
+class Exhausted(BaseRetriever):
+    def _retrieve(self, query_bundle: Any) -> Any:
+        return next(iter([]))
+
+
+class ExhaustedReranker(BaseNodePostprocessor):
+    def _postprocess_nodes(self, nodes: Any, query_bundle: Any = None) -> Any:
+        return next(iter([]))
+
+
 @pytest.mark.parametrize("world", ["sync", "async"])
-def test_a_stop_iteration_is_an_error_and_no_end(world: str) -> None:
+@pytest.mark.parametrize(
+    "effect", [Compute(lambda: next(iter([]))), Search(Exhausted(), "?"), Rerank(ExhaustedReranker(), [], "?")]
+)
+def test_a_stop_iteration_is_an_error_and_no_end(world: str, effect: Any) -> None:
     def body(state: Any, step: Step) -> Doing[dict[str, Any]]:
-        yield Compute(lambda: next(iter([])))
+        yield effect
         return {}
 
     one = node("one", body)
