@@ -186,11 +186,12 @@ def publish(
 
 
 def command() -> str:
-    """How this was run, without the places of the data and of models."""
+    """How this was run, without the places of the data and of models, nor for how long."""
     given = [re.sub(r"^(gguf|hf|st):.*/", r"\1:", word) for word in sys.argv[1:]]
-    if "--data" in given:
-        at = given.index("--data")
-        del given[at : at + 2]
+    for name in ("--data", "--minutes"):
+        if name in given:
+            at = given.index(name)
+            del given[at : at + 2]
     return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *given])
 
 

@@ -189,7 +189,7 @@ def levels(systems: Mapping[str, Sequence[rows.Line]]) -> dict[str, dict[int, Se
     return {strategy: dict(sorted(at.items())) for strategy, at in found.items()}
 
 
-def curve(part: str, systems: Mapping[str, Sequence[rows.Line]]) -> tuple[str, dict[str, Any]]:
+def curve(part: str, systems: Mapping[str, Sequence[rows.Line]], llm: str) -> tuple[str, dict[str, Any]]:
     """Shares of right answers by damage, in a table and a picture, and each strategy minus naive RAG."""
     found = levels(systems)
     steps = sorted({level for at in found.values() for level in at})
@@ -208,7 +208,7 @@ def curve(part: str, systems: Mapping[str, Sequence[rows.Line]]) -> tuple[str, d
         if name != BASELINE and BASELINE in found and set(at) <= set(found[BASELINE])
     }
     minus = [(name, *(shown(at[level]) if level in at else "" for level in steps)) for name, at in gains.items()]
-    picture = draw(part, found)
+    picture = draw(part, found, llm)
     text = (
         f"Share of right answers (an answer that contains a right one; all questions can be answered):\n\n"
         f"{table(('strategy', *head), cells)}\n\n![{HEADS[part]}]({picture})\n\n"
@@ -218,7 +218,7 @@ def curve(part: str, systems: Mapping[str, Sequence[rows.Line]]) -> tuple[str, d
     return text, gains
 
 
-def draw(part: str, found: Mapping[str, Mapping[int, Sequence[rows.Line]]]) -> str:
+def draw(part: str, found: Mapping[str, Mapping[int, Sequence[rows.Line]]], llm: str) -> str:
     """A curve for each strategy, as SVG beside the tables; its file's name."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -231,7 +231,7 @@ def draw(part: str, found: Mapping[str, Mapping[int, Sequence[rows.Line]]]) -> s
     what = "questions whose gold passages are gone (%)" if part == "missing" else "irrelevant passages (%)"
     axes.set(xlabel=what, ylabel="right answers", ylim=(0, None))
     axes.legend(fontsize="small")
-    name = f"strategies_{part}.svg"
+    name = f"strategies_{part}_{re.sub(r'[^a-z0-9]+', '-', llm.lower()).strip('-')[:24]}.svg"
     figure.savefig(Path(RESULTS) / name, metadata={"Date": None})
     return name
 
@@ -246,12 +246,14 @@ def report(lines: Sequence[rows.Line]) -> tuple[list[str], dict[str, Any], list[
             systems = baselines_first(rows.of(lines, part, llm))
             named = f"## {head}: {llm}"
             if part in ("missing", "noise"):
-                text, gains = curve(part, systems)
+                text, gains = curve(part, systems, llm)
                 parts.append(f"{named}\n\n{text}")
-                values[part] = gains
+                values[f"{part} {llm}"] = gains
                 if part == "missing":
                     targets += [
-                        verdict(f"Corrective RAG with a second corpus minus naive, {level} % gone: low end", low, 0.0)
+                        verdict(
+                            f"{llm}: Corrective RAG with a second corpus minus naive, {level} % gone: low end", low, 0.0
+                        )
                         for level, found in gains.get(WANTED, {}).items()
                         if level >= 50 and (low := found["low"]) is not None
                     ]
