@@ -24,7 +24,7 @@ def read_csv(path: Path) -> ParsedDocument:
     text, warnings = decode(read_bytes(path))
     text = clean_text(text)
     try:
-        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=_delimiter(text, path.suffix)))
+        rows = list(csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text, path.suffix)))
     except csv.Error as error:
         warnings = (*warnings, f"not readable as a table ({error}): read as plain text")
         return ParsedDocument((Page(1, text),), format="csv", warnings=warnings)
@@ -34,7 +34,7 @@ def read_csv(path: Path) -> ParsedDocument:
     return ParsedDocument((Page(1, pipe_table(rows)),), format="csv", warnings=warnings)
 
 
-def _delimiter(text: str, suffix: str) -> str:
+def delimiter_of(text: str, suffix: str) -> str:
     """The delimiter under which nearly all of the first rows have one number of cells, the more the better.
 
     `csv.Sniffer` guesses from character counts, and takes letters for delimiters in short files.
