@@ -20,8 +20,8 @@ $(STAMP): pyproject.toml requirements/dev.txt
 demo: $(STAMP)  ## ingest the example handbook and answer three questions with citations
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## run the tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Static tools cannot follow the folders' mapping, so they look at a copy as it would be installed.
 build/tree: $(STAMP) FORCE

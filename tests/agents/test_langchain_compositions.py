@@ -280,6 +280,7 @@ async def test_a_member_of_weight_zero_is_not_asked() -> None:
 
 
 async def test_a_failing_member_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")  # a command run in this process before may have silenced them
     broken = Fixed(found=[], error=ConnectionError("https://key@host refused"))
     ensemble = EnsembleRetriever(retrievers=[broken, Fixed(found=documents("a"))])
     assert ids(await both(ensemble)) == ["a"]
@@ -385,6 +386,7 @@ def test_a_spent_budget_asks_no_model() -> None:
 
 
 async def test_a_search_for_a_rewrite_may_fail_one_for_the_question_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
     llm = FakeChatModel(replies=[REWRITES])
     rewrite_fails = Fixed(found=documents("a"), error=ConnectionError("gone"), fails_on="entitlement")
     assert ids(await both(MultiQueryRetriever(retriever=rewrite_fails, llm=llm))) == ["a"]
