@@ -27,6 +27,7 @@ RUNS = {
     "reading": ["reading.py"],
     "harness": ["harness.py"],
     "answers": ["answers.py"],
+    "follow_ups": ["follow_ups.py"],
     "strategy_overhead": ["strategy_overhead.py"],
     "strategies": ["strategies.py"],  # hours; it goes on where it was
     "finetune_evaluator": ["finetune_evaluator.py"],

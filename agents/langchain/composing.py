@@ -20,7 +20,7 @@ from pydantic import ConfigDict, Field
 
 from ...errors import RagloomError
 from ...graphs.common.effects import Doing, node
-from ...retrieval.fusion import reciprocal_rank_fusion
+from ...graphs.common.mixing import fuse as fuse_by_id
 from ...types import Step
 from .llama_index import most
 
@@ -94,23 +94,8 @@ def identified(documents: Iterable[Document]) -> list[Document]:
 
 
 def fuse(rankings: Sequence[Sequence[Document]], weights: Sequence[float]) -> list[Document]:
-    """Weighted reciprocal rank fusion over ids: score(d) = sum of weight / (60 + rank), ranks from 1.
-
-    Cormack, Clarke and Buettcher, SIGIR 2009. Gives copies with the fused `score`, of the kind `reciprocal_rank`: only
-    ranks count, for the scores of several retrievers cannot be compared. Of equal scores the one that an earlier
-    ranking holds comes first.
-    """
-    lists = [identified(ranking) for ranking in rankings]
-    first: dict[str, Document] = {}
-    for documents in lists:
-        for document in documents:
-            first.setdefault(str(document.id), document)
-    scores = reciprocal_rank_fusion(
-        [dict.fromkeys((str(each.id) for each in documents), 0.0) for documents in lists], weights=weights
-    )
-    # Equal sums may differ in their last bit, by the order of their terms: that must not decide.
-    best = sorted(first, key=lambda identity: -round(scores[identity], 12))
-    return [scored(first[identity], scores[identity], "reciprocal_rank") for identity in best]
+    """Weighted reciprocal rank fusion of what any retrievers gave, also without ids (see `mixing.fuse`)."""
+    return fuse_by_id([identified(ranking) for ranking in rankings], weights)
 
 
 def scored(document: Document, score: float | None, kind: str) -> Document:

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from ...graphs.common.ask_all import ask_all
 from ...graphs.common.asking import Said, ask
 from ...graphs.common.effects import Doing
 from ...types import Step
 from .answering import answer_values
 from .operations import Frame, Operation, applied, next_operations, parse_operation, written
 from .parts import TableParts, failure, tell
-from .sampling import sample, sampling_options
+from .sampling import sampling_options
 from .state import TableState
 from .voting import Ballot
 
@@ -61,7 +62,8 @@ class ReadingNodes(TableParts):
         options = sampling_options(self.llm, samples, self.seed)
         prompts = [fitted.messages] * samples
         keep = samples if mixed else 0
-        said = yield from sample(self.llm, purse, prompts, options, max_tokens=self.max_answer_tokens, keep_calls=keep)
+        limits = {"max_tokens": self.max_answer_tokens, "keep_calls": keep}
+        said = yield from ask_all(self.llm, purse, prompts, options=options, **limits)
         document = table.document(fitted.shown.header, fitted.shown.rows, made_by=self.made_by(state))
         ballots = [_read_ballot(reply, document, fitted.shown) for reply in said]
         shown, total = len(fitted.shown.rows), len(frame.rows)

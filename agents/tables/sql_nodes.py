@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from ...graphs.common.ask_all import ask_all
 from ...graphs.common.asking import Said
 from ...graphs.common.effects import Compute, Doing
 from ...graphs.common.prompting import render_prompt
@@ -17,7 +18,7 @@ from .citing import result_document
 from .errors import QueryError, UnsafeQueryError
 from .parts import TableParts, failure, tell
 from .running import QueryResult, execute
-from .sampling import sample, sampling_options
+from .sampling import sampling_options
 from .state import Attempt, TableState
 from .table import ROW_ID
 from .voting import Ballot
@@ -39,7 +40,8 @@ class SqlNodes(TableParts):
         samples = len(state["ballots"]) or self.samples
         messages = render_prompt(__package__ or "", "sql", schema=self.schema(state), question=state["asked"])
         options = sampling_options(self.llm, samples, self.seed)
-        said = yield from sample(self.llm, purse, [messages] * samples, options, max_tokens=SQL_TOKENS)
+        prompts = [messages] * samples
+        said = yield from ask_all(self.llm, purse, prompts, max_tokens=SQL_TOKENS, keep_calls=0, options=options)
         statements = ["" if reply.failed else sql_of(reply.text) for reply in said]
         ballots = yield from self._tried(statements, said)
         failed = [
@@ -73,7 +75,7 @@ class SqlNodes(TableParts):
             )
             for each in attempts
         ]
-        said = yield from sample(self.llm, purse, prompts, [{} for _ in attempts], max_tokens=SQL_TOKENS)
+        said = yield from ask_all(self.llm, purse, prompts, max_tokens=SQL_TOKENS, keep_calls=0)
         statements = ["" if reply.failed else sql_of(reply.text) for reply in said]
         changed = ["" if _same(sql, each["sql"]) else sql for sql, each in zip(statements, attempts, strict=True)]
         ballots = yield from self._tried(changed, said)

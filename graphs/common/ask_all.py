@@ -27,17 +27,19 @@ def ask_all(
     *,
     max_tokens: int,
     keep_calls: int = 1,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
 ) -> Doing[list[Said]]:
     """What the model says to each prompt, in their order: `said = yield from ask_all(...)`.
 
     The first prompts come first: each sets its whole cost aside, and one that no longer fits is not asked and says why;
-    a later, shorter one may still fit. `keep_calls` are left for later, by default the one of the reading.
+    a later, shorter one may still fit. `keep_calls` are left for later, by default the one of the reading. `options` go
+    to the model: the same with every prompt, or for each its own.
     """
+    own = list(options) if isinstance(options, Sequence) else [options or {}] * len(prompts)
     planned = copy.copy(purse)  # charging replaces its usage, so the original stays as it is
     said: dict[int, Said] = {}
     calls: dict[int, Say] = {}
-    for at, messages in enumerate(prompts):
+    for at, (messages, given_options) in enumerate(zip(prompts, own, strict=True)):
         tokens = prompt_tokens(llm, messages) + max_tokens
         if refused := planned.refusal(tokens=tokens, keep_calls=keep_calls):
             said[at] = Said(failed=refused)
@@ -45,7 +47,7 @@ def ask_all(
             said[at] = Said(failed=f"{tokens} tokens do not fit the model's window of {context_window(llm)}")
         else:
             planned.charge(Usage(calls=1, tokens_in=tokens, tokens_out=0, seconds=0.0))
-            calls[at] = Say(llm, messages, max_tokens, purse.deadline, options or {})
+            calls[at] = Say(llm, messages, max_tokens, purse.deadline, given_options)
     given = yield Together(list(calls.values()))
     for at, each in zip(calls, given, strict=True):
         if isinstance(each, Exception):  # a failing model is told in `Said`; what is raised is the user's to mend

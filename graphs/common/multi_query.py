@@ -14,9 +14,9 @@ from typing import Any
 from langchain_core.documents import Document
 from llama_index.core.base.base_retriever import BaseRetriever
 
-from ...retrieval.fusion import reciprocal_rank_fusion
 from ...types import Step
 from .effects import Compute, Doing, Search, Together
+from .mixing import fuse
 from .support import held_terms
 
 __all__ = ("DRIFT_WEIGHT", "query_weights", "search_all")
@@ -83,7 +83,7 @@ def search_all(
             failures.append(documents)
     if failures:
         notes.append(f"{len(failures)} of {len(plan)} searches failed: {failures[0]}")
-    fused = _fused(rankings, counts, most=_top_k(retriever) or max(map(len, rankings), default=0))
+    fused = fuse(rankings, counts)[: _top_k(retriever) or max(map(len, rankings), default=0)]
     step["decision"] = f"{len(fused)} passages"
     step["reason"] = "; ".join([f"by reciprocal rank in {len(rankings)} rankings of {len(asked)} queries", *notes])
     step["scores"] = {str(document.id): round(document.metadata["score"], 4) for document in fused}
@@ -140,28 +140,6 @@ def _mean_vector(kb: Any, question: str, hypotheses: Sequence[str]) -> list[floa
     if not (np.isfinite(length) and length > 0):
         raise ValueError(f"the mean vector has length {length}")
     return [float(value) for value in mean / length]
-
-
-def _fused(rankings: Sequence[Sequence[Document]], weights: Sequence[float], *, most: int) -> list[Document]:
-    """The best, as copies with the fused score: what a ranking gave stays as it was."""
-    first: dict[str | None, Document] = {}
-    for ranking in rankings:
-        for document in ranking:
-            first.setdefault(document.id, document)
-    # Only ranks count here, never the scores: those of BM25 and of vectors lie on different scales.
-    scores = reciprocal_rank_fusion(
-        [dict.fromkeys((each.id for each in one), 0.0) for one in rankings], weights=weights
-    )
-    # Equal sums may differ in their last bit, by the order of their terms: that must not decide.
-    best = sorted(first.items(), key=lambda item: -round(scores[item[0]], 12))[:most]
-    return [
-        Document(
-            id=identity,
-            page_content=document.page_content,
-            metadata={**document.metadata, "score": scores[identity], "score_kind": "reciprocal_rank"},
-        )
-        for identity, document in best
-    ]
 
 
 def _top_k(retriever: Any) -> int:
