@@ -122,7 +122,8 @@ def test_reranker_and_transform_belong_to_the_path_of_passages() -> None:
     )
     assert nodes_of(result) == ["route", "transform", "ask", "ask", "merge", "rerank", "read", "cite"]
     assert from_sources(result) == ["leave", "travel"]
-    assert sources[0].answers.asked == [QUESTION, "What leave is there?"]  # type: ignore[union-attr]
+    asked = sources[0].answers.asked  # type: ignore[union-attr]
+    assert sorted(asked) == [QUESTION, "What leave is there?"]  # both at once
     assert len(llm.calls) == result["usage"]["calls"] == 2
 
 
