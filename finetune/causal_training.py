@@ -10,6 +10,7 @@ import importlib
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ def train_causal(
         )
     _let_head_be_read(trainer.model)
     trainer.remove_callback(PrinterCallback)  # it writes to stdout, which belongs to the result
-    result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    with _as_computed(trainer.model, bool(arguments["bf16"]) and adapter is not None):
+        result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     settings = {
         "steps": int(result.global_step),
         "train_loss": round(float(result.training_loss), 4),
@@ -161,6 +163,16 @@ def _adapter(options: TrainOptions, extra: Mapping[str, Any]) -> Any:
     # the data do not overfit so few weights, and dropout takes an eighth of a step on a CPU.
     unused = {"exclude_modules": None, "lora_dropout": 0.0} if options.method in ("lora", "qlora") else {}
     return peft_config(options, "causal", **unused, **extra)
+
+
+def _as_computed(model: Any, half: bool) -> AbstractContextManager[Any]:
+    """In bfloat16 PEFT casts what comes into an adapter to the float32 of its weights, and autocast casts it back."""
+    if not half:
+        return nullcontext()
+    from peft.helpers import disable_input_dtype_casting
+
+    casting: AbstractContextManager[Any] = disable_input_dtype_casting(model)
+    return casting
 
 
 def _let_head_be_read(model: Any) -> None:
