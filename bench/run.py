@@ -27,7 +27,10 @@ RUNS = {
     "reading": ["reading.py"],
     "harness": ["harness.py"],
     "answers": ["answers.py"],
-    "follow_ups": ["follow_ups.py"],
+    "follow_ups": ["follow_ups.py", "--llm", "bundled:smollm2"],
+    "source_routing": ["source_routing.py"],  # trains
+    "tables": ["tables.py"],
+    "multi_hop": ["multi_hop.py"],
     "strategy_overhead": ["strategy_overhead.py"],
     "strategies": ["strategies.py"],  # hours; it goes on where it was
     "finetune_evaluator": ["finetune_evaluator.py"],
