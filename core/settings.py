@@ -37,6 +37,7 @@ DEFAULT_RERANKER = NO_RERANKER
 """Reorders passages: `none`, later `reranker:bundled`."""
 UNDRAFTED = frozenset({"closed-book", "self-rag", "self-rag-tokens"})
 """Strategies that a drafter cannot read for: they show no passages, or write sentence by sentence."""
+DEFAULT_EVALUATOR = "evaluator:bundled"
 NO_WEB = "none"
 NO_TRANSFORM = "none"
 READERS: dict[str, str] = {}
@@ -54,7 +55,7 @@ class Settings(BaseSettings):
     """Chat model, as `provider:name`."""
     embedder: str | None = None
     """Embedder, as `provider:name`; none: what the knowledge base was made with, `bundled:minilm` for a new one."""
-    strategy: str = "auto"
+    strategy: str = "naive"
     mode: Literal["bm25", "dense", "hybrid", "default"] = "default"
     alpha: float | None = Field(default=None, ge=0, le=1)
     """Weight of the dense ranking in mode `hybrid`; none: an even mix."""
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     """Reorders what the first stage found: `none`, `reranker:bundled` or `reranker:PATH`."""
     rerank_from: int = Field(default=50, ge=1)
     """How many passages the first stage gives to the reranker, which keeps `top_k`."""
-    evaluator: str = "evaluator:bundled"
+    evaluator: str = DEFAULT_EVALUATOR
     """Grades what was retrieved, where a strategy asks whether it is right: `evaluator:bundled` or `evaluator:PATH`."""
     web: str = NO_WEB
     """The second source of `corrective`: `none`, `kb:PATH`, or one that is sent the question: `searxng:URL`, `brave`,

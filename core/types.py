@@ -36,7 +36,7 @@ class Citation(TypedDict):
     source: str
     page: int
     quote: str
-    """The supporting words of the passage, verbatim."""
+    """The supporting words of the passage, verbatim; empty where a guard hides them."""
     score: float
     """How much of the sentence the quote supports, 0 to 1, by the critic in use."""
 

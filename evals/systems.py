@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..agents import STRATEGIES, build_strategy
 from ..errors import UsageError
-from ..graphs import STRATEGIES, build_strategy
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

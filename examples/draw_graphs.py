@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ragloom.graphs import STRATEGIES
+from ragloom.agents import STRATEGIES, build_strategy
 from ragloom.graphs.drawing import mermaid
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "graphs.md"
@@ -17,7 +17,8 @@ Written by `python examples/draw_graphs.py`.
 
 def page() -> str:
     """The text of the page."""
-    parts = [f"## {name}\n\n```mermaid\n{mermaid(name).strip()}\n```\n" for name in STRATEGIES]
+    drawn = {name: mermaid(name, build=build_strategy).strip() for name in sorted(STRATEGIES)}
+    parts = [f"## {name}\n\n```mermaid\n{shape}\n```\n" for name, shape in drawn.items()]
     return "\n".join([HEAD, *parts])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import MissingExtraError
@@ -11,7 +12,7 @@ from .registry import build_strategy
 __all__ = ("mermaid", "png")
 
 
-def _shape(strategy: str) -> Any:
+def _shape(strategy: str, build: Callable[..., Any]) -> Any:
     from langchain_core.language_models import FakeListChatModel
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.schema import NodeWithScore, QueryBundle
@@ -25,23 +26,21 @@ def _shape(strategy: str) -> Any:
         "corrective": {"web": Nothing()},
         "self-rag-tokens": {"scorer": "bundled:smollm2"},
     }
-    return build_strategy(
-        strategy, Nothing(), FakeListChatModel(responses=[""]), **options.get(strategy, {})
-    ).get_graph()
+    return build(strategy, Nothing(), FakeListChatModel(responses=[""]), **options.get(strategy, {})).get_graph()
 
 
-def mermaid(strategy: str) -> str:
-    """The strategy as a Mermaid flow chart."""
-    return str(_shape(strategy).draw_mermaid())
+def mermaid(strategy: str, *, build: Callable[..., Any] = build_strategy) -> str:
+    """The strategy that `build` makes of this name, as a Mermaid flow chart."""
+    return str(_shape(strategy, build).draw_mermaid())
 
 
-def png(strategy: str) -> bytes:
+def png(strategy: str, *, build: Callable[..., Any] = build_strategy) -> bytes:
     """The strategy as a PNG, top to bottom in layers. `MissingExtraError` without matplotlib (extra `draw`)."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("drawing a PNG", "draw") from error
-    shape = _shape(strategy)
+    shape = _shape(strategy, build)
     layers = _layers([(edge.source, edge.target) for edge in shape.edges], list(shape.nodes))
     places: dict[str, tuple[float, float]] = {}
     for depth, names in enumerate(layers):

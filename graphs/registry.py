@@ -1,10 +1,10 @@
-"""Strategies by name, for the command line, the evals and the router."""
+"""Strategies by name."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
@@ -12,7 +12,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
 
-__all__ = ("STRATEGIES", "build_strategy")
+__all__ = ("STRATEGIES", "build_strategy", "strategy_named")
 
 
 _HOMES = {
@@ -53,12 +53,16 @@ STRATEGIES: dict[str, Callable[..., CompiledStateGraph[Any, Any, Any, Any]]] = {
 def build_strategy(name: str, *args: Any, **kwargs: Any) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Builds a strategy by name; `UsageError` with the list of known ones for any other name.
 
-    `auto` is the cheapest strategy until the router can tell when another one pays: `naive`.
+    Strategies that choose among others (`auto`, `agentic`) are known to `ragloom.agents.build_strategy`.
     """
-    name = "naive" if name == "auto" else name
-    if name not in STRATEGIES:
-        known = ", ".join(["auto", *STRATEGIES])
-        close = difflib.get_close_matches(name, STRATEGIES, n=1)
-        hint = f"did you mean {close[0]!r}? Known: {known}" if close else f"known: {known}"
+    return strategy_named(name, STRATEGIES)(*args, **kwargs)
+
+
+def strategy_named(name: str, known: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """The builder of that name; `UsageError` with the list of known ones for any other name."""
+    if name not in known:
+        names = ", ".join(sorted(known))
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}? Known: {names}" if close else f"known: {names}"
         raise UsageError(f"unknown strategy {name!r}", hint=hint)
-    return STRATEGIES[name](*args, **kwargs)
+    return known[name]

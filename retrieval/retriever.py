@@ -92,6 +92,11 @@ class KnowledgeBaseRetriever(BaseRetriever):
         return twin
 
     @property
+    def predicate(self) -> str | None:
+        """What limits what may be seen (tenant, collection, filters), as the store's own condition."""
+        return self._where
+
+    @property
     def fingerprint(self) -> str:
         """Changes when its results may: folder and version of the knowledge base, mode, filters, tenant."""
         told = (self.mode, self.top_k, self.alpha, self.fusion, self._where)

@@ -395,7 +395,7 @@ command(
     "words",
 )
 command("deleting what is not there", "error: no such document", 1, "docs", "delete", "nothing.txt")
-command("drawing an unknown strategy", "error: unknown strategy 'x' (known: auto, adaptive", 2, "graph", "x")
+command("drawing an unknown strategy", "error: unknown strategy 'x' (known: adaptive, agentic, auto", 2, "graph", "x")
 command(
     "drawing in an unknown format",
     "error: unknown format 'svg' (use mermaid or png)",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ragloom.agents import STRATEGIES
 from ragloom.cli.session import own_parts
 from ragloom.evals.systems import System
-from ragloom.graphs import STRATEGIES
 from ragloom.models.artifacts import open_artifact
 from ragloom.settings import load_settings
 from ragloom.testing import FakeChatModel

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ("answers",)
 
-GRADED = {"corrective", "fusion", "self-rag"}
+GRADED = {"auto", "corrective", "fusion", "self-rag"}
 """Strategies that ask the evaluator of the settings."""
 ON_THIS_MACHINE = ("bundled:", "drafter:", "gguf:", "ollama:", "reflective:")
 """Models that gain nothing from several questions at a time, and would be timed waiting for each other."""
@@ -103,7 +103,6 @@ def answers(
         hint = "use overlap, embedding, support:bundled or support:PATH"
         raise UsageError(f"unknown judge of support {support_by!r}", hint=hint)
     wanted = [name for item in strategy or ["naive"] for name in item.split(",") if name]
-    wanted = ["naive" if name == "auto" else name for name in wanted]
     names = list(dict.fromkeys([*BASELINES, *wanted] if baselines else wanted))
     parts = strategy_parts(settings)
     systems = [_system(name, settings, parts) for name in names]

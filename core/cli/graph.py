@@ -22,14 +22,15 @@ def graph(
     """Draw a strategy as a graph."""
     if format not in ("mermaid", "png"):
         raise UsageError(f"unknown format {format!r}", hint="use mermaid or png")
+    from ..agents import build_strategy
     from ..graphs.drawing import mermaid, png
 
     if format == "png":
         path = out or Path(f"{strategy}.png")
-        path.write_bytes(png(strategy))
+        path.write_bytes(png(strategy, build=build_strategy))
         emit({"strategy": strategy, "file": str(path)}) if json else note(f"wrote {path}")
         return
-    text = mermaid(strategy)
+    text = mermaid(strategy, build=build_strategy)
     if out:
         out.write_text(text, encoding="utf-8")
     if json:

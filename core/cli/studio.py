@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..graphs import STRATEGIES
+from ..agents import STRATEGIES
 
 __all__ = ("strategy",)
 

@@ -20,9 +20,10 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.core.tools import QueryEngineTool
 from typing_extensions import TypedDict
 
+from ragloom.agents import STRATEGIES
 from ragloom.agents.langchain import RetrievalMiddleware, query_engine
 from ragloom.errors import UsageError
-from ragloom.graphs import STRATEGIES, as_tool, naive_rag
+from ragloom.graphs import as_tool, naive_rag
 from ragloom.testing import FakeChatModel
 
 ROOT = Path(__file__).resolve().parents[2]

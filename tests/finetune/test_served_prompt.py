@@ -59,7 +59,7 @@ def test_ask_sends_the_messages_of_the_training() -> None:
 def served() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAGLOOM_THREADS", "1")
-        llm: Any = load_chat_model("bundled:smollm2", context_length=2048, max_tokens=1)
+        llm: Any = load_chat_model("bundled:smollm2", max_tokens=1)  # another file's tests may have it running already
         yield llm
         llm.server().close()
 

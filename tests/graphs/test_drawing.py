@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ragloom.graphs import STRATEGIES
+from ragloom.agents import STRATEGIES, build_strategy
 from ragloom.graphs.drawing import mermaid, png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,8 +22,8 @@ def test_the_page_of_graphs_is_up_to_date() -> None:
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 def test_every_strategy_is_drawn(strategy: str) -> None:
     pytest.importorskip("matplotlib")
-    assert "__start__" in mermaid(strategy)
-    assert png(strategy).startswith(b"\x89PNG")
+    assert "__start__" in mermaid(strategy, build=build_strategy)
+    assert png(strategy, build=build_strategy).startswith(b"\x89PNG")
 
 
 def test_langgraphs_server_is_told_of_every_strategy() -> None:
