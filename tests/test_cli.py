@@ -142,7 +142,7 @@ def test_ask_docs_keeps_a_knowledge_base_of_its_own(
 def test_chat(filled: Cli) -> None:
     filled.llm = FakeChatModel(replies=[GOOD, "I don't know."])  # type: ignore[attr-defined]
     talk = "How many days of annual leave do employees get?\n\n/sources\n/why\n/history\n/new\n/nonsense\nAnd?\n/quit\n"
-    result = filled("chat", stdin=talk)
+    result = filled("chat", "--db", "chats.sqlite", stdin=talk)
     assert result.code == 0
     assert f"{GOOD} [1]" in result.out
     assert "retrieve: 2 passages" in result.out

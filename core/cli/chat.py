@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import CriticOption, RerankerOption, RerankFromOption, StrategyOption, TransformOption, WebOption
-from .output import JsonOption, KbOption, console, emit, note
+from ..errors import ModelError, RagloomError, UsageError
+from .options import (
+    ApproveWebOption,
+    ConversationsOption,
+    CriticOption,
+    RerankerOption,
+    RerankFromOption,
+    StrategyOption,
+    ThreadOption,
+    TransformOption,
+    UserOption,
+    WebOption,
+)
+from .output import JsonOption, KbOption, emit, note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..retrieval import KnowledgeBase
+    from ..settings import Settings
 
 __all__ = ("chat",)
-
-_HELP = """/sources  passages of the last answer
-/why      what was done for the last answer, and why
-/history  the conversation so far
-/new      start a new conversation
-/help     this list
-/quit     leave (also Ctrl-D)"""
 
 
 def chat(
@@ -33,19 +47,23 @@ def chat(
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
     web: WebOption = None,
+    approve_web: ApproveWebOption = False,
     transform: TransformOption = None,
+    thread: ThreadOption = None,
+    user: UserOption = None,
+    db: ConversationsOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Chat over the knowledge base: answers stream, with checked citations. /help lists the commands.
 
-    With --json, questions are read from stdin, one a line, and each answer is printed as one JSON object.
-    """
-    from langgraph.checkpoint.memory import InMemorySaver
+    Follow-ups are understood; "remember that ..." keeps a fact. A conversation goes on with --thread NAME.
 
-    from ..errors import RagloomError
-    from ..settings import load_settings
-    from .session import answer_json, build_graph, knowledge_base, show_answer, stream_answer
+    With --json, questions are read from stdin, one a line, and each answer is printed as one JSON object. Each question
+    stands alone then and nothing is kept, unless --thread names a conversation.
+    """
+    from ..settings import NO_WEB, load_settings
+    from .session import knowledge_base
 
     settings = load_settings(
         kb=kb,
@@ -60,57 +78,130 @@ def chat(
         transform=transform,
         tenant=tenant,
     )
-    graph = build_graph(settings, knowledge_base(settings, docs), checkpointer=InMemorySaver())
-    thread = 1
-    last: dict[str, Any] = {}
-    if not json:
-        note("Ask about your documents; /help lists the commands.")
-    while (line := _read(json)) is not None:
-        question = line.strip()
-        config = {"configurable": {"thread_id": str(thread)}}
-        if not question:
+    if approve_web and settings.web == NO_WEB:
+        raise UsageError("--approve-web: there is no web to ask", hint="give --web as well")
+    if approve_web and json:
+        raise UsageError("--approve-web needs a person to ask", hint="without --json; or leave --web away")
+    documents = knowledge_base(settings, docs)
+    if json and thread is None:
+        _answer_lines(settings, _alone(settings, documents))
+        return
+    with ExitStack() as closing:
+        talk = _talk(settings, documents, closing, user, db, approve_web)
+        if thread is not None:
+            talk.go_to(thread)
+        if json:
+            _answer_lines(settings, lambda question: _whole(talk.chat.ask(question)))
+        else:
+            talk.run()
+
+
+def _talk(
+    settings: Settings,
+    kb: KnowledgeBase,
+    closing: ExitStack,
+    user: str | None,
+    db: Path | None,
+    approve_web: bool,
+) -> Any:
+    """The terminal's conversation, in a new thread."""
+    from ..agents.assistant import Assistant, with_memory
+    from ..agents.conversation import LongTermMemory, Scope, Threads
+    from ..settings import NO_WEB
+    from .chat_terminal import Talk
+    from .session import load_models, strategy_graph
+
+    path = db or _default_file()
+    scope = Scope(user if user is not None else _who_runs_this(), tenant=settings.tenant)
+    threads = closing.enter_context(Threads.open(path))
+    memory = closing.enter_context(LongTermMemory.open(path, embedder=_embedder(settings, kb)))
+
+    def build(chosen: Settings) -> Any:
+        """The strategy of the settings, shown what the user told. What was trained for one prompt is asked as ever."""
+        llm, reader = load_models(chosen)  # which drafter reads depends on the strategy
+        more: dict[str, Any] = {}
+        if approve_web and chosen.strategy == "corrective":
+            more = {"approve_web": True, "checkpointer": threads.saver}
+        elif approve_web:  # nothing is sent without consent
+            chosen = chosen.model_copy(update={"web": NO_WEB})
+            note(f"strategy {chosen.strategy} cannot ask you first, so it goes without the web; corrective asks")
+        if chosen.strategy in ("closed-book", "self-rag-tokens") or chosen.reader.startswith("drafter:"):
+            return strategy_graph(chosen, kb, llm, reader, **more)
+        return strategy_graph(chosen, kb, llm, with_memory(reader or llm), **more)
+
+    assistant = Assistant(build(settings), load_models(settings)[0], threads=threads, memory=memory)
+    return Talk(assistant, scope, settings, build)
+
+
+def _alone(settings: Settings, kb: KnowledgeBase) -> Callable[[str], dict[str, Any]]:
+    """Answers every question by itself."""
+    from .session import build_graph, stream_answer
+
+    graph = build_graph(settings, kb)
+    return lambda question: list(stream_answer(graph, {"messages": [("user", question)]}))[-1]
+
+
+def _answer_lines(settings: Settings, answer: Callable[[str], dict[str, Any]]) -> None:
+    """Questions from stdin, answers to stdout."""
+    from .session import answer_json
+
+    for line in _lines():
+        if not (question := line.strip()):
             continue
-        if question.startswith("/") and not json:
-            if question in ("/quit", "/exit"):
-                return
-            if question == "/new":
-                thread, last = thread + 1, {}
-                note("new conversation")
-            else:
-                _command(question, last)
-            continue
-        given = {"messages": [("user", question)]}
         try:
-            if json:
-                result = [event for event in stream_answer(graph, given, config) if event["type"] == "result"][-1]
-                emit(answer_json(question, settings.strategy, result))
-            else:
-                last = show_answer(stream_answer(graph, given, config))
+            emit(answer_json(question, settings.strategy, answer(_checked(question))))
         except RagloomError as error:  # a server that went away must not end the conversation
-            emit({"error": {"code": error.code, "message": str(error)}}) if json else note(f"error: {error}")
+            emit({"error": {"code": error.code, "message": str(error)}})
 
 
-def _read(quiet: bool) -> str | None:
+def _whole(result: dict[str, Any]) -> dict[str, Any]:
+    """A result; `ModelError` where the model failed and nothing can be shown."""
+    if result["abstained"] and result["error"]:
+        raise ModelError(result["error"])
+    return result
+
+
+def _lines() -> Iterator[str]:
+    """Of stdin. A byte that is no text comes as a lone surrogate: an error would take the lines after it along."""
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    yield from sys.stdin
+
+
+def _checked(question: str) -> str:
     try:
-        return input("" if quiet else "\n> ")
-    except EOFError:
-        return None
+        question.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the question is no UTF-8 text", hint="write questions in UTF-8") from None
+    return question
 
 
-def _command(command: str, last: dict[str, Any]) -> None:
-    out = console()
-    if command == "/sources":
-        for document in last.get("documents", []):
-            metadata = document.metadata
-            out.print(f"{metadata.get('source', '')} p. {metadata.get('page', 1)}", style="bold")
-            out.print(f"{document.page_content}\n", style="dim")
-    elif command == "/why":
-        for step in last.get("steps", []):
-            out.print(f"{step['node']}: {step['decision']} ({step['reason']}), {step['ms']:.0f} ms")
-    elif command == "/history":
-        for message in last.get("messages", []):
-            out.print(f"{'you' if message.type == 'human' else 'ragloom'}: {message.text}")
-    else:
-        out.print(_HELP)
-    if not last and command in ("/sources", "/why", "/history"):
-        note("nothing was asked yet")
+def _default_file() -> Path:
+    """Below `RAGLOOM_CACHE` where that is set, as everything of ragloom; else no cache: people empty caches."""
+    import os
+
+    from platformdirs import user_data_path
+
+    from ..models import cache_folder
+
+    folder = cache_folder("chats") if os.environ.get("RAGLOOM_CACHE") else user_data_path("ragloom")
+    return folder / "chats.sqlite"
+
+
+def _who_runs_this() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        raise UsageError("the system does not say who you are", hint="give --user NAME") from None
+
+
+def _embedder(settings: Settings, kb: KnowledgeBase) -> Any:
+    """The knowledge base's own, loaded with the first fact; words alone recall facts where they alone find passages."""
+
+    class Lazy:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(kb.embedder, name)
+
+    return None if settings.mode == "bm25" else Lazy()

@@ -1,12 +1,24 @@
-"""Options for trained models, with one meaning in every command that has them."""
+"""Options with one meaning in every command that has them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ("CriticOption", "RerankFromOption", "RerankerOption", "StrategyOption", "TransformOption", "WebOption")
+__all__ = (
+    "ApproveWebOption",
+    "ConversationsOption",
+    "CriticOption",
+    "RerankFromOption",
+    "RerankerOption",
+    "StrategyOption",
+    "ThreadOption",
+    "TransformOption",
+    "UserOption",
+    "WebOption",
+)
 
 CriticOption = Annotated[
     str | None, typer.Option("--critic", help="What checks answers: overlap, support:bundled or support:PATH.")
@@ -34,4 +46,16 @@ WebOption = Annotated[
 TransformOption = Annotated[
     str | None,
     typer.Option("--transform", help="Further queries of the question: none, diverse, hyde, step-back, sub-questions."),
+]
+ThreadOption = Annotated[
+    str | None, typer.Option("--thread", help="Name of the conversation, to go on with it later; else a new one.")
+]
+UserOption = Annotated[
+    str | None, typer.Option("--user", help="Whose conversations and memory (default: who runs this).")
+]
+ConversationsOption = Annotated[
+    Path | None, typer.Option("--db", help="File of conversations and memory (default: in your data folder).")
+]
+ApproveWebOption = Annotated[
+    bool, typer.Option("--approve-web", help="Ask before --web is asked anything (strategy corrective).")
 ]

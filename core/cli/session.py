@@ -8,26 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError
-from ..settings import NO_TRANSFORM, NO_WEB
+from ..settings import DEFAULT_EVALUATOR, NO_TRANSFORM, NO_WEB
 from .ingest import open_for_ingestion, run_ingestion
 from .output import console, download_progress, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langchain_core.language_models import BaseChatModel
+
     from ..graphs.common.support import SupportCritic
     from ..models.reranker import TrainedReranker
     from ..retrieval import KnowledgeBase
     from ..settings import Settings
+    from ..types import Citation
 
 __all__ = (
+    "AnswerPrinter",
     "answer_json",
     "build_graph",
     "knowledge_base",
     "load_critic",
+    "load_models",
     "load_reranker",
     "own_parts",
     "show_answer",
+    "strategy_graph",
     "strategy_parts",
     "stream_answer",
 )
@@ -56,14 +62,28 @@ def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase
     return kb
 
 
-def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = None) -> Any:
+def build_graph(settings: Settings, kb: KnowledgeBase) -> Any:
     """The strategy that the settings name, over the knowledge base, with the models that they name."""
-    from ..graphs import build_strategy
+    llm, reader = load_models(settings)
+    return strategy_graph(settings, kb, llm, reader)
+
+
+def load_models(settings: Settings) -> tuple[BaseChatModel, BaseChatModel | None]:
+    """The chat model of the settings, and its reader where that is another one."""
     from ..models import load_chat_model
 
     with download_progress("fetching the chat model") as fetching:
         llm = load_chat_model(settings.llm, progress=fetching)
         reader = load_chat_model(settings.reader, progress=fetching) if settings.reader != settings.llm else None
+    return llm, reader
+
+
+def strategy_graph(
+    settings: Settings, kb: KnowledgeBase, llm: BaseChatModel, reader: BaseChatModel | None, **more: Any
+) -> Any:
+    """The strategy that the settings name, with these models; `more` are options of its own."""
+    from ..agents import build_strategy
+
     retriever = kb.retriever(**settings.retriever_options())
     options = settings.strategy_options(settings.strategy, llm=settings.reader)
     options |= own_parts(settings.strategy, settings)
@@ -71,7 +91,7 @@ def build_graph(settings: Settings, kb: KnowledgeBase, *, checkpointer: Any = No
         options |= strategy_parts(settings)
     if reader is not None:
         options["reader"] = reader
-    return build_strategy(settings.strategy, retriever, llm, checkpointer=checkpointer, **options)
+    return build_strategy(settings.strategy, retriever, llm, **options, **more)
 
 
 def strategy_parts(settings: Settings) -> dict[str, Any]:
@@ -92,8 +112,11 @@ def own_parts(strategy: str, settings: Settings) -> dict[str, Any]:
     """What the settings name of that which this strategy alone takes."""
     from ..models import supports_scoring
 
-    if strategy == "corrective":
-        parts: dict[str, Any] = {"evaluator": settings.evaluator}
+    if strategy in ("auto", "corrective"):
+        # In mode bm25 no model is loaded but those that are asked for.
+        asked = settings.evaluator != DEFAULT_EVALUATOR or settings.web != NO_WEB
+        light = strategy == "auto" and settings.mode == "bm25" and not asked
+        parts: dict[str, Any] = {"evaluator": None if light else settings.evaluator}
         if settings.web != NO_WEB:
             from ..retrieval import load_web
 
@@ -131,13 +154,13 @@ def load_reranker(spec: str, *, top_n: int | None = None) -> TrainedReranker:
         return load(spec, top_n=top_n, progress=fetching)
 
 
-def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+def stream_answer(graph: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields `{"type": "sentence", ...}` as sentences pass the check, and at last `{"type": "result", ...}`.
 
     Raises `ModelError` where the model failed and nothing that it had said before can be shown.
     """
     result: dict[str, Any] = {}
-    for kind, part in graph.stream(given, config, stream_mode=["custom", "values"]):
+    for kind, part in graph.stream(given, stream_mode=["custom", "values"]):
         if kind == "custom":
             yield part
         else:
@@ -149,32 +172,52 @@ def stream_answer(graph: Any, given: dict[str, Any], config: dict[str, Any] | No
 
 def show_answer(events: Iterator[dict[str, Any]]) -> dict[str, Any]:
     """Prints sentences as they come, numbered citations after each, then the sources. Returns the result."""
-    out = console()
-    numbers: dict[tuple[str, int], int] = {}
-    quotes: dict[tuple[str, int], str] = {}
+    printer = AnswerPrinter()
     result: dict[str, Any] = {}
-    for event in events:
-        if event["type"] != "sentence":
-            result = event
-            continue
+    for result in events:
+        printer.show(result)
+    return result
+
+
+class AnswerPrinter:
+    """Prints one answer, event by event."""
+
+    def __init__(self) -> None:
+        self._out = console()
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._quotes: dict[tuple[str, int], str] = {}
+        self.said = False
+        """Whether a sentence was printed."""
+
+    def show(self, event: dict[str, Any]) -> None:
+        """A sentence, with its citations numbered; a result: what was not said yet, and the sources."""
+        if event["type"] == "sentence":
+            self._say(event["text"], event["citations"])
+        elif event["abstained"]:
+            self._show_nearest(event)
+        else:
+            if not self.said:  # the reader did not make it, or had made it before it was broken off
+                self._say(event["answer"], event["citations"])
+            self._out.print("\n")
+            for place, number in self._numbers.items():
+                self._out.print(f"[{number}] {place[0]} p. {place[1]}: {_short(self._quotes[place])}", style="dim")
+
+    def _say(self, text: str, citations: list[Citation]) -> None:
         marks = ""
-        for citation in event["citations"]:
+        for citation in citations:
             place = (citation["source"], citation["page"])
-            quotes.setdefault(place, citation["quote"])
-            marks += f"[{numbers.setdefault(place, len(numbers) + 1)}]"
-        out.print(f"{event['text']} {marks}", end=" ")
-    if result.get("abstained"):
-        out.print(result["answer"])
+            self._quotes.setdefault(place, citation["quote"])
+            marks += f"[{self._numbers.setdefault(place, len(self._numbers) + 1)}]"
+        self._out.print(f"{text} {marks}", end=" ")
+        self.said = True
+
+    def _show_nearest(self, result: dict[str, Any]) -> None:
+        self._out.print(result["answer"])
         if result["documents"]:
-            out.print("\nNearest passages:")
+            self._out.print("\nNearest passages:")
         for document in result["documents"][:3]:
             where = f"{document.metadata.get('source', '')} p. {document.metadata.get('page', 1)}"
-            out.print(f"  {where}: {_short(document.page_content)}", style="dim")
-        return result
-    out.print("\n")
-    for place, number in numbers.items():
-        out.print(f"[{number}] {place[0]} p. {place[1]}: {_short(quotes[place])}", style="dim")
-    return result
+            self._out.print(f"  {where}: {_short(document.page_content)}", style="dim")
 
 
 def _short(text: str, most: int = 160) -> str:
@@ -188,7 +231,7 @@ def answer_json(question: str, strategy: str, result: dict[str, Any]) -> dict[st
         "question": question,
         "answer": result["answer"],
         "abstained": result["abstained"],
-        "strategy": "naive" if strategy == "auto" else strategy,
+        "strategy": strategy,
         "citations": result["citations"],
         "documents": [
             {"id": document.id, "text": document.page_content, **document.metadata} for document in result["documents"]
