@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ("DECISION_TOKENS", "Decision", "decision_of", "decision_schema")
+__all__ = ("DECISION_TOKENS", "PLACEHOLDER", "Decision", "decision_of", "decision_schema")
 
 DECISION_TOKENS = 96
 """Room for a search, or for what stands around an answer."""
+PLACEHOLDER = "what to look for"
+"""Stands for a query in the prompt (`prompts/decide.jinja`). A small model repeats it: it means the question then."""
 
 
 @dataclass(frozen=True, slots=True)

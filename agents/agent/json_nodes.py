@@ -15,7 +15,7 @@ from ...graphs.common.packing import prompt_passages
 from ...graphs.common.prompting import render_prompt
 from ...types import Step
 from .access import cards_of, visible
-from .deciding import DECISION_TOKENS, decision_of, decision_schema
+from .deciding import DECISION_TOKENS, PLACEHOLDER, decision_of, decision_schema
 from .grounding import judge, read_text
 from .nodes import AgentNodes
 from .ownership import current_scope
@@ -60,11 +60,13 @@ class JsonNodes(AgentNodes):
         if decision.action == "answer":
             step["decision"], step["reason"] = "answer", f"from {len(packed.taken)} passages"
             return {**update, "said": decision.answer}
-        step["decision"] = f"search {decision.source[:64]}: {decision.query[:200]}"
+        copied = decision.query.strip(" .?").casefold() == PLACEHOLDER
+        query = state["prompted"] if copied else decision.query
+        step["decision"] = f"search {decision.source[:64]}: {query[:200]}"
         step["reason"] = f"search {len(state['searches']) + 1}, from {len(packed.taken)} passages"
         if packed.left_out:
             step["reason"] += f"; {len(packed.left_out)} passages left out whole, they do not fit"
-        return {**update, "wanted": {"source": decision.source, "query": decision.query}}
+        return {**update, "wanted": {"source": decision.source, "query": query}}
 
     def check(self, state: RagAgentState, step: Step) -> Doing[dict[str, Any]]:
         """Checks the sentences of the answer, and says what follows."""

@@ -31,6 +31,7 @@ from ..sources.asking import AskGraph, GraphReply
 from ..sources.passing import own_update
 from ..sources.route import NONE, UNKNOWN, valid_route
 from ..sources.router import BudgetedRouter, SourceRouter, routed
+from ..tasks.rules import is_small_talk
 from .owner import owner_of
 from .remembering import fact_to_remember, refusal_of_fact
 from .state import AssistantState, Way
@@ -136,6 +137,9 @@ class AssistantNodes:
 
     def resolve(self, state: AssistantState, step: Step) -> Doing[dict[str, Any]]:
         """Makes the question whole. What the user said stays in the messages."""
+        if is_small_talk(state["asked"]):  # thanks are about what was said before, and ask for nothing
+            step["decision"], step["reason"] = "stands alone", "it is small talk"
+            return {"search_queries": [state["asked"]]}
         purse = Purse(self.budget, state)
         made = yield from standalone_question(history_of(state), state["asked"], self.llm, purse)
         step["decision"] = made.question if made.by != "itself" else "stands alone"

@@ -16,7 +16,7 @@ from .task import TASKS, Task
 if TYPE_CHECKING:
     from ..tables import Table, Tables
 
-__all__ = ("TaskRules",)
+__all__ = ("TaskRules", "is_small_talk")
 
 
 SEEN_ROWS = 200
@@ -58,7 +58,7 @@ class TaskRules(BudgetedRouter):
         """Looks for cues; nothing is charged."""
         yield from ()
         by = type(self).__name__
-        task, reason = self._found(" ".join(question.split()).replace("’", "'").strip(_EDGES))
+        task, reason = self._found(_bare(question))
         return SourceRoute((task,), {task: 1.0}, by, reason) if task else SourceRoute((), by=by, reason=reason)
 
     def _found(self, asked: str) -> tuple[Task | None, str]:
@@ -84,6 +84,19 @@ class TaskRules(BudgetedRouter):
             if headers & terms and len(held := (headers | cells) & terms) > 1:
                 return sorted(held)
         return []
+
+
+def is_small_talk(message: str) -> bool:
+    """Whether the whole message is a greeting, thanks, a farewell, or about the assistant. English.
+
+    >>> is_small_talk("Thanks a lot!"), is_small_talk("Thanks, and who is the ombudsperson?")
+    (True, False)
+    """
+    return SMALL_TALK.fullmatch(_bare(message)) is not None
+
+
+def _bare(message: str) -> str:
+    return " ".join(message.split()).replace("’", "'").strip(_EDGES)
 
 
 def _terms_of(table: Table) -> tuple[frozenset[str], frozenset[str]]:

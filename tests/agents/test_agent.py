@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from agent_kit import (
     Library,
     PlainModel,
     ToolModel,
+    answering,
     asked,
     books,
     calling,
@@ -25,7 +27,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 
+import ragloom.agents.agent
 from ragloom.agents.agent import BudgetMiddleware, SourcesMiddleware, calls_tools, rag_agent
+from ragloom.agents.agent.deciding import PLACEHOLDER
 from ragloom.agents.sources import Source
 from ragloom.errors import UsageError
 from ragloom.graphs import naive_rag
@@ -387,6 +391,18 @@ def test_the_mode_follows_the_model() -> None:
     assert "loop" in rag_agent([books()], ToolModel()).get_graph().nodes
     assert "decide" in rag_agent([books()], PlainModel()).get_graph().nodes
     assert "decide" in rag_agent([books()], ToolModel(), mode="json").get_graph().nodes
+
+
+def test_a_query_that_copies_the_prompt_means_the_question() -> None:
+    """The bundled model does that with its first search."""
+    shelf = Library("austen")
+    prompt = (Path(ragloom.agents.agent.__file__).parent / "prompts" / "decide.jinja").read_text(encoding="utf-8")
+    copied = PLACEHOLDER.upper()
+    assert f'"query": "{copied}"' in prompt
+    replies = [searching(copied), answering("Jane Austen was born in Steventon.")]
+    result = asked(FakeChatModel(replies=replies), Source("books", "Books.", shelf), mode="json")
+    assert shelf.asked == [QUESTION]
+    assert result["citations"]
 
 
 def test_the_bundled_models_are_asked_for_json(tmp_path: Any) -> None:

@@ -70,6 +70,14 @@ def test_a_follow_up_is_asked_whole_and_kept_as_it_was_said(tmp_path: Path, way:
         assert told(chat)[::2] == [QUESTION, f"Remember that {FACT}", "Is it paid?"]
 
 
+def test_thanks_are_no_follow_up(tmp_path: Path) -> None:
+    shelf, llm = Shelf("leave.md"), reader()
+    with opened(tmp_path, llm, naive_rag(shelf, llm)) as assistant:
+        chat = assistant.chat(ANA, "1")
+        ask(chat, QUESTION, "sync")
+        assert ask(chat, "Thanks!", "sync")["asked"] == "Thanks!"
+
+
 @WAYS
 def test_a_long_thread_is_summarised_and_stays_whole(tmp_path: Path, way: str) -> None:
     with opened(tmp_path, most_tokens=40) as assistant:
