@@ -400,8 +400,8 @@ def test_a_query_that_copies_the_prompt_means_the_question() -> None:
     copied = PLACEHOLDER.upper()
     assert f'"query": "{copied}"' in prompt
     replies = [searching(copied), answering("Jane Austen was born in Steventon.")]
-    result = asked(FakeChatModel(replies=replies), Source("books", "Books.", shelf), mode="json")
-    assert shelf.asked == [QUESTION]
+    result = asked(FakeChatModel(replies=replies), Source("books", "Books.", shelf), question=BORN, mode="json")
+    assert shelf.asked == [BORN]
     assert result["citations"]
 
 
