@@ -26,11 +26,11 @@ _RIDGE = 1e-6  # on shifts: with several classes one more than needed
 _BOUND = 5.0  # of the logarithm of the scale
 
 
-def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> Calibration:
+def fit_calibration(logits: NDArray[Any], targets: NDArray[Any], *, weights: NDArray[Any] | None = None) -> Calibration:
     """Scale and shifts that make `targets` most likely.
 
-    `logits` is `(n, labels)`; `targets` are shares of yes (one label) or class numbers. Raises `UsageError` where
-    there are no rows.
+    `logits` is `(n, labels)`; `targets` are shares of yes (one label) or class numbers; `weights`, `(n,)`, how much
+    each row counts, all alike by default. Raises `UsageError` where there are no rows.
     """
     from scipy.optimize import minimize
 
@@ -40,6 +40,8 @@ def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> Calibration:
     wanted = _smoothed(np.asarray(targets), values.shape[1])
     columns = values if values.shape[1] > 1 else np.hstack([np.zeros_like(values), values])
     free = slice(None) if values.shape[1] > 1 else slice(1, None)
+    given = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    counts = (given / given.sum())[:, None]
 
     def cost(settings: NDArray[Any]) -> tuple[float, NDArray[Any]]:
         scale, shift = np.exp(settings[0]), np.zeros(columns.shape[1])
@@ -47,9 +49,9 @@ def fit_calibration(logits: NDArray[Any], targets: NDArray[Any]) -> Calibration:
         moved = scale * columns + shift
         moved -= moved.max(axis=1, keepdims=True)
         logs = moved - np.log(np.exp(moved).sum(axis=1, keepdims=True))
-        wrong = (np.exp(logs) - wanted) / len(columns)
+        wrong = (np.exp(logs) - wanted) * counts
         slope = np.concatenate([[scale * (wrong * columns).sum()], wrong.sum(axis=0)[free] + 2 * _RIDGE * settings[1:]])
-        return float(-(wanted * logs).sum() / len(columns) + _RIDGE * (settings[1:] ** 2).sum()), slope
+        return float(-(counts * wanted * logs).sum() + _RIDGE * (settings[1:] ** 2).sum()), slope
 
     start = np.zeros(1 + values.shape[1])
     bounds = [(-_BOUND, _BOUND)] + [(None, None)] * values.shape[1]

@@ -248,11 +248,7 @@ def fit_thresholds(
     """Choose an evaluator's upper and lower threshold (CRAG) on your own data; report what would be done how often."""
     from ..finetune.refit import refit_thresholds, store_thresholds
 
-    artifact = _open(spec)
-    if artifact.manifest.role != "evaluator":
-        raise UsageError(f"{spec!r} is no evaluator: it has no such thresholds")
-    if write and spec.endswith(":bundled"):
-        raise UsageError("the shipped evaluator is not written to", hint="copy its folder, and name the copy")
+    artifact = _evaluator(spec, write)
     with progress_bar() as bar:
         found = refit_thresholds(f"evaluator:{artifact.folder}", [*data, *(more or [])], tell=_teller(bar))
     if write:
@@ -269,6 +265,46 @@ def fit_thresholds(
             for warning in found[part]["warnings"]:
                 note(f"{part}: {warning}")
     note(f"written to {artifact.folder}" if write else "not stored: add --write")
+
+
+@app.command("calibrate")
+def calibrate(
+    spec: Annotated[str, typer.Argument(help="The evaluator: evaluator:bundled or evaluator:PATH.")],
+    data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
+    more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions of each set (all).")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Store it into the artifact's manifest.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make an evaluator's probabilities mean what they say on your own data; its actions stay the same."""
+    from ..finetune.refit import refit_calibration, store_calibration
+
+    artifact = _evaluator(spec, write)
+    with progress_bar() as bar:
+        sets = [*data, *(more or [])]
+        found = refit_calibration(f"evaluator:{artifact.folder}", sets, limit=limit, tell=_teller(bar))
+    if write:
+        store_calibration(artifact, found)
+    if json:
+        emit({**found, "written": write})
+        return
+    out = console()
+    out.print(f"scale {found['scale']:.4g}, shift {found['shift'][0]:.4g}")
+    for part in ("dev", "test"):
+        if told := found.get(part):
+            change = f"{told['before']:.4f} before, {told['after']:.4f} after"
+            out.print(f"{part} ({told['rows']} rows): expected calibration error {change}")
+    note(f"written to {artifact.folder}" if write else "not stored: add --write")
+
+
+def _evaluator(spec: str, write: bool) -> Any:
+    """The artifact, if it is an evaluator, and one that may be written to where it will be."""
+    artifact = _open(spec)
+    if artifact.manifest.role != "evaluator":
+        raise UsageError(f"{spec!r} is no evaluator")
+    if write and spec.endswith(":bundled"):
+        raise UsageError("the shipped evaluator is not written to", hint="copy its folder, and name the copy")
+    return artifact
 
 
 def _with_questions(

@@ -15,6 +15,7 @@ from ragloom.errors import UsageError
 from ragloom.finetune import finetune
 from ragloom.finetune.data.rows import write_rows
 from ragloom.models.artifacts import base_of, open_artifact
+from ragloom.models.pair_classifier import load_pair_classifier
 
 Cli = Callable[..., Any]
 FAST: dict[str, Any] = {"device": "cpu", "precision": "float32", "batch_size": 8, "max_tokens": 48, "max_steps": 3}
@@ -79,6 +80,30 @@ def test_thresholds_are_fitted_anew_by_the_command(base: Path, tmp_path: Path, c
     assert after.metrics["thresholds"]["dev"]["questions"] == done.json["dev"]["questions"] > 0
     assert sum(done.json["test"]["mix"].values()) == pytest.approx(1, abs=1e-3)
     assert after.files == before.manifest.files
+
+
+def test_a_calibration_is_fitted_anew_and_no_action_changes(base: Path, tmp_path: Path, cli: Cli) -> None:
+    data, out = tmp_path / "mine.jsonl", tmp_path / "o"
+    write_rows(data, made_rows("evaluator", 120))
+    finetune("evaluator", [data], out, base=f"st:{base}", **FAST)
+    other = tmp_path / "others.jsonl"
+    write_rows(other, [row for row in made_rows("evaluator", 200) if int(row["origin"]["id"]) >= 60])
+    pairs = [(row["question"], row["passage"]) for row in made_rows("evaluator", 200)]
+
+    def scored() -> tuple[list[float], dict[str, float], Any]:
+        critic = load_pair_classifier(f"evaluator:{out}", "evaluator")
+        told = critic.artifact.manifest
+        return critic.probabilities(pairs)[:, 0].tolist(), dict(told.thresholds), told.calibration
+
+    scores, thresholds, old = scored()
+    done = cli("finetune", "calibrate", f"evaluator:{out}", "--data", other, "--write", "--json")
+    assert done.code == 0, done.err
+    assert done.json["dev"]["rows"] > 0 and 0 <= done.json["test"]["after"] <= 1
+    after, moved, new = scored()
+    assert (new.scale, list(new.shift)) == (done.json["scale"], done.json["shift"]) and new != old
+    for name in ("lower", "upper"):
+        assert [score >= thresholds[name] for score in scores] == [score >= moved[name] for score in after]
+    assert cli("finetune", "calibrate", "support:bundled", "--data", other).code == 2
 
 
 def test_the_weights_of_a_base_may_lie_in_several_files(base: Path, tmp_path: Path) -> None:
