@@ -17,10 +17,12 @@ from pathlib import Path
 
 from ...errors import ReaderError
 from ._files import check_regular, one_line
+from ._hidden import HIDDEN_TEXT, flagged
 from ._sniff import SUFFIXES, sniff_format
 from .base import Page, ParsedDocument, Reader
 
 __all__ = (
+    "HIDDEN_TEXT",
     "READERS",
     "READER_VERSION",
     "Page",
@@ -31,7 +33,7 @@ __all__ = (
     "supported_suffixes",
 )
 
-READER_VERSION = "1"
+READER_VERSION = "2"
 """Part of the ingestion fingerprint: raised whenever any reader's output changes, so that files are read anew."""
 
 
@@ -72,12 +74,15 @@ def read_document(path: Path) -> ParsedDocument:
 
     The format is told by the content where it can be, by the suffix otherwise. Raises `ReaderError`, and nothing else
     short of running out of memory, where the file cannot be read or holds no text.
+
+    Text that a person does not see is left out as far as it can be told, and counted in `ParsedDocument.hidden`, the
+    metadata key `hidden_text` and a warning.
     """
     name = "file"
     try:
         check_regular(path)
         name = sniff_format(path)
-        document = READERS[name](path)
+        document = flagged(READERS[name](path))
     except ReaderError:
         raise
     except MemoryError:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import codecs
 import re
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import ReaderError
 
-__all__ = ("binary_kind", "clean_text", "decode", "one_line", "read_bytes", "check_regular", "looks_binary")
+__all__ = (
+    "between",
+    "binary_kind",
+    "check_regular",
+    "clean_text",
+    "decode",
+    "looks_binary",
+    "one_line",
+    "read_bytes",
+    "without",
+)
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -169,3 +180,24 @@ def clean_text(text: str) -> str:
     if _UNWANTED.search(text):
         text = _UNWANTED.sub("", text)
     return text
+
+
+def between(text: str, opening: str, closing: str) -> Iterator[tuple[int, int]]:
+    """The spans from an opening to the next closing mark, both included; one that is never closed is none.
+
+    A regular expression would look for the end of each open one through all of the text.
+    """
+    at = text.find(opening)
+    while at >= 0 and (end := text.find(closing, at + len(opening))) >= 0:
+        end += len(closing)
+        yield at, end
+        at = text.find(opening, end)
+
+
+def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """The text with nothing where the spans were, which stand in order."""
+    kept, at = [], 0
+    for start, end in spans:
+        kept.append(text[at:start])
+        at = end
+    return "".join([*kept, text[at:]])

@@ -144,7 +144,7 @@ def _leave(writer: _Writer, tag: str) -> None:
 
 def _image(node: LexborNode) -> str:
     alt = " ".join((node.attributes.get("alt") or "").split())
-    return f" {alt} " if len(alt) > 3 and " " in alt else ""
+    return f" [image: {alt}] " if len(alt) > 3 and " " in alt else ""
 
 
 def _is_data(table: LexborNode) -> bool:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import ctypes
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ._pdf_hidden import hidden_words
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfPage, PdfTextPage
@@ -28,6 +31,8 @@ _FORCE_BOLD = 1 << 18  # a flag of PDF font descriptors
 _MAX_OBJECTS = 6_000
 _MAX_SEGMENTS = 400
 _THIN = 3.0
+_TINY = 1.5
+"""Points: smaller letters are dots in print."""
 
 
 @dataclass(slots=True)
@@ -69,21 +74,21 @@ class PageWords:
     rules: list[Rule]
     width: float
     height: float
+    hidden: Counter[str]
+    """How many words were left out that nobody sees, by the reason."""
 
 
 def page_words(page: PdfPage) -> PageWords:
     """The words and lines of a pypdfium2 page."""
     width, height = page.get_size()  # as shown
     rotation = page.get_rotation()
-    left, bottom, right, top = page.get_mediabox() or (0.0, 0.0, width, height)
-    left, bottom, right, top = page.get_cropbox() or (left, bottom, right, top)
-    place = _Place(rotation, left, bottom, right, top)
+    place = _Place(rotation, *page.get_bbox())  # what of the crop box is within the media box
     textpage = page.get_textpage()
     try:
-        words, rotated = _words(textpage, place)
+        words, rotated, hidden = _words(page, textpage, place)
     finally:
         textpage.close()
-    return PageWords(words, " ".join(rotated), list(_rules(page, place)), width, height)
+    return PageWords(words, " ".join(rotated), list(_rules(page, place)), width, height, hidden)
 
 
 class _Place:
@@ -102,13 +107,18 @@ class _Place:
             return self.top - y1, self.right - x1, self.top - y0, self.right - x0
         return x0 - self.left, self.top - y1, x1 - self.left, self.top - y0
 
+    def holds(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        """Whether any of a box in PDF's own coordinates is on the page."""
+        return x1 >= self.left and x0 <= self.right and y1 >= self.bottom and y0 <= self.top
 
-def _words(textpage: PdfTextPage, place: _Place) -> tuple[list[Word], list[str]]:
+
+def _words(page: PdfPage, textpage: PdfTextPage, place: _Place) -> tuple[list[Word], list[str], Counter[str]]:
     from pypdfium2 import raw
 
     count = textpage.count_chars()
+    unseen: Counter[str] = Counter()
     if count <= 0:
-        return [], []
+        return [], [], unseen
     text = textpage.get_text_range(0, count)
     if len(text) != count:  # characters beyond the basic plane: read one by one to keep the count
         codes = [raw.FPDFText_GetUnicode(textpage, at) for at in range(count)]
@@ -118,8 +128,13 @@ def _words(textpage: PdfTextPage, place: _Place) -> tuple[list[Word], list[str]]
     sideways = place.rotation in (90, 270)
     words: list[Word] = []
     rotated: list[str] = []
-    for found in _WORD.finditer(text):
+    found_words = list(_WORD.finditer(text))
+    hidden = hidden_words(page, textpage, [(each.start(), each.end() - 1) for each in found_words], place)
+    for found in found_words:
         start, end = found.start(), found.end() - 1
+        if start in hidden:
+            unseen[hidden[start]] += 1
+            continue
         if not raw.FPDFText_GetLooseCharBox(textpage, start, first):
             continue
         raw.FPDFText_GetLooseCharBox(textpage, end, last)
@@ -128,11 +143,18 @@ def _words(textpage: PdfTextPage, place: _Place) -> tuple[list[Word], list[str]]
         shown = found[0].translate(_SOFT_HYPHENS).translate(_LETTERS)
         if not shown:
             continue
-        if (abs(matrix.b) > abs(matrix.a)) != sideways:
-            rotated.append(shown)
-            continue
         x0, x1 = min(first.left, last.left), max(first.right, last.right)
         y0, y1 = min(first.bottom, last.bottom), max(first.top, last.top)
+        upright = abs(matrix.b) <= abs(matrix.a)
+        if max(size, y1 - y0 if upright else x1 - x0) < _TINY:
+            unseen["tiny"] += 1
+            continue
+        if not place.holds(x0, y0, x1, y1):
+            unseen["off-page"] += 1
+            continue
+        if upright == sideways:
+            rotated.append(shown)
+            continue
         box = place(x0, y0, x1, y1)
         size = size if 0.5 < size < 400 else max(box[3] - box[1], 1.0)
         if end > start and not sideways and box[2] - box[0] > 1.3 * size * (end - start + 1):
@@ -148,7 +170,7 @@ def _words(textpage: PdfTextPage, place: _Place) -> tuple[list[Word], list[str]]
                 words.append(word)
         else:  # a word broken over two lines: its first half's line
             words.append(Word(shown, box[0], box[1], box[2], box[1] + size * 1.2, size))
-    return words, rotated
+    return words, rotated, unseen
 
 
 def _lost_letter(textpage: PdfTextPage, start: int, before: Word, word: Word) -> bool:

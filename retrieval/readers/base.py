@@ -43,6 +43,13 @@ class ParsedDocument:
     """Further facts of the file worth filtering by (author, date, ...). Strings only."""
     warnings: tuple[str, ...] = ()
     """What could not be read though the rest could ('page 7 holds no text'), one line each."""
+    hidden: dict[str, int] = field(default_factory=dict)
+    """How often text is hidden from who looks at the document, by how.
+
+    `invisible` (switched off), `color` (that of its background), `tiny`, `off-page`, `comment`: left out, counted as
+    words of a PDF, else as elements. `tag`, `zero-width`, `bidi`, `variation-selector`, `soft-hyphen`: characters, left
+    out (`ragloom.invisible`). `collapsed`: kept, since a click shows it (a folded section, a hidden slide or sheet).
+    """
 
     @property
     def text(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from ._docx_hidden import without_hidden
 from ._files import clean_text, one_line
 from ._markdown import first_heading
 from ._zip import core_properties, open_container
 from .base import Page, ParsedDocument
-from .html import html_to_markdown
+from .html import html_fragment_to_markdown
 
 __all__ = ("read_docx",)
 
@@ -23,13 +24,13 @@ def read_docx(path: Path) -> ParsedDocument:
     archive, data = open_container(path)
     with archive:
         metadata = core_properties(archive)
+        data, hidden = without_hidden(archive, data)
     # Pictures are dropped: as data URIs they would be most of the output.
     result = mammoth.convert_to_html(
         io.BytesIO(data), style_map=_STYLES, convert_image=mammoth.images.img_element(lambda image: {"src": ""})
     )
-    text, _, _ = html_to_markdown(result.value, drop_noise=False)
-    text = clean_text(text)
+    text = clean_text(html_fragment_to_markdown(result.value))
     # Styles that mammoth has no rule for are read as plain paragraphs: nothing is lost, nothing to tell.
     warnings = tuple(one_line(Exception(message.message)) for message in result.messages if message.type == "error")
     title = metadata.pop("title", "") or first_heading(text)
-    return ParsedDocument((Page(1, text),), format="docx", title=title, metadata=metadata, warnings=warnings)
+    return ParsedDocument((Page(1, text),), "docx", title, metadata, warnings, hidden)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -25,7 +26,8 @@ def read_email(path: Path) -> ParsedDocument:
     subject = _header(message, "Subject")
     headers = {name: value for name in _HEADERS if (value := _header(message, name))}
     attached: list[str] = []
-    body = _body(message, attached)
+    hidden: Counter[str] = Counter()
+    body = _body(message, attached, hidden)
     blocks = [
         heading(subject, 1) if subject else "",
         "\n".join(f"- {name}: {value}" for name, value in headers.items()),
@@ -36,7 +38,8 @@ def read_email(path: Path) -> ParsedDocument:
     with contextlib.suppress(KeyError, ValueError, TypeError):
         metadata["date"] = parsedate_to_datetime(headers["Date"]).isoformat()
     warnings = tuple(f"attachment {name!r} was not read" for name in attached)
-    return ParsedDocument((Page(1, clean_text(join_blocks(blocks))),), "email", subject, metadata, warnings)
+    text = clean_text(join_blocks(blocks))
+    return ParsedDocument((Page(1, text),), "email", subject, metadata, warnings, dict(hidden))
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -46,7 +49,7 @@ def _header(message: EmailMessage, name: str) -> str:
         return ""
 
 
-def _body(message: EmailMessage, attached: list[str]) -> str:
+def _body(message: EmailMessage, attached: list[str], hidden: Counter[str]) -> str:
     """The text of a message and of messages within it; fills `attached` with the names of the other parts."""
     plain: list[str] = []
     rich: list[str] = []
@@ -63,7 +66,10 @@ def _body(message: EmailMessage, attached: list[str]) -> str:
             rich.append(_content(part))
     if any(text.strip() for text in plain):
         return join_blocks(plain)
-    return join_blocks(html_to_markdown(text)[0] for text in rich)
+    pages = [html_to_markdown(text) for text in rich]
+    for page in pages:
+        hidden.update(page.hidden)
+    return join_blocks(page.text for page in pages)
 
 
 def _content(part: EmailMessage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
@@ -33,17 +34,19 @@ def read_epub(path: Path) -> ParsedDocument:
         title, metadata = _metadata(package)
         pages: list[Page] = []
         warnings: list[str] = []
+        hidden: Counter[str] = Counter()
         for href in _spine(package):
             name = posixpath.normpath(posixpath.join(base, unquote(href)))
             if name not in names:
                 warnings.append(f"chapter {href!r} is missing from the book")
                 continue
             source, _ = decode(archive.read(name))
-            text, head, _ = html_to_markdown(source)
-            if text.strip():
-                label = first_heading(text) or (head if head != title else "")
-                pages.append(Page(1, clean_text(text), label))  # a book has chapters, no pages
-    return ParsedDocument(tuple(pages), "epub", title, metadata, tuple(warnings))
+            chapter = html_to_markdown(source)
+            hidden.update(chapter.hidden)
+            if chapter.text.strip():
+                label = first_heading(chapter.text) or (chapter.title if chapter.title != title else "")
+                pages.append(Page(1, clean_text(chapter.text), label))  # a book has chapters, no pages
+    return ParsedDocument(tuple(pages), "epub", title, metadata, tuple(warnings), dict(hidden))
 
 
 def _local(element: Element) -> str:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ._files import clean_text, decode, read_bytes
+from ._files import between, clean_text, decode, read_bytes
 from ._html_blocks import to_markdown
+from ._html_hidden import take_out_hidden
 from ._markdown import first_heading
 from .base import Page, ParsedDocument
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser
 
-__all__ = ("html_to_markdown", "read_html")
+__all__ = ("HtmlPage", "html_fragment_to_markdown", "html_to_markdown", "read_html")
 
 _CHARSET = re.compile(rb"""(?:charset\s*=\s*["']?|<\?xml[^>]*encoding\s*=\s*["'])([\w.:-]+)""", re.IGNORECASE)
-_NOISE = "nav, [role=navigation], [role=search], [hidden], dialog, li:has(> a[hreflang])"
+_NOISE = "nav, [role=navigation], [role=search], dialog, li:has(> a[hreflang])"
+_CODE = re.compile(r"[<{}=]|\[if")
+_MANY_WORDS = 8
+"""Notes of builders ('end of main column') are shorter, orders to a model longer."""
 _METADATA = {
     "author": "author",
     "description": "description",
@@ -32,26 +36,57 @@ def read_html(path: Path) -> ParsedDocument:
     data = read_bytes(path)
     declared = _CHARSET.search(data[:4096])
     text, warnings = decode(data, declared=declared[1].decode("ascii", "replace") if declared else "")
-    page, title, metadata = html_to_markdown(clean_text(text))
-    return ParsedDocument((Page(1, page),), format="html", title=title, metadata=metadata, warnings=warnings)
+    page = html_to_markdown(clean_text(text))
+    return ParsedDocument((Page(1, page.text),), "html", page.title, page.metadata, warnings, page.hidden)
 
 
-def html_to_markdown(source: str, *, drop_noise: bool = True) -> tuple[str, str, dict[str, str]]:
-    """HTML as Markdown, with its title and metadata.
+class HtmlPage(NamedTuple):
+    """A web page as Markdown."""
 
-    Navigation is dropped by what the page itself declares (`nav`, roles, `hidden`), never by a guess on class names;
-    and kept after all where it turns out to hold most of the page.
+    text: str
+    title: str
+    metadata: dict[str, str]
+    hidden: dict[str, int]
+    """As in `ParsedDocument`."""
+
+
+def html_to_markdown(source: str) -> HtmlPage:
+    """HTML as Markdown, with its title and metadata, without what a person does not see.
+
+    Navigation is dropped by what the page itself declares (`nav`, roles), never by a guess on class names; and kept
+    after all where it turns out to hold most of the page. Of a page on which nothing is seen, the hidden text is read.
     """
     from selectolax.lexbor import LexborHTMLParser
 
     tree = LexborHTMLParser(source)
-    title = _title(tree)
-    metadata = _metadata(tree)
+    title, metadata = _title(tree), _metadata(tree)
+    hidden = take_out_hidden(tree)
+    text = _text(tree)
+    if hidden and not text.strip():
+        text = _text(LexborHTMLParser(source))
+    if comments := sum(is_prose(source[start:end]) for start, end in between(source, "<!--", "-->")):
+        hidden["comment"] += comments
+    return HtmlPage(text, title or first_heading(text), metadata, dict(hidden))
+
+
+def html_fragment_to_markdown(source: str) -> str:
+    """HTML that a program of ours made, as Markdown: nothing of it is dropped."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    tree = LexborHTMLParser(source)
+    root = tree.body or tree.root
+    return "" if root is None else to_markdown(root)
+
+
+def is_prose(comment: str) -> bool:
+    """Whether a comment talks to somebody: a whole sentence, and no markup or code that was switched off."""
+    return not _CODE.search(comment[4:-3]) and len(comment.split()) > _MANY_WORDS
+
+
+def _text(tree: LexborHTMLParser) -> str:
     root = tree.body or tree.root
     if root is None:
-        return "", title, metadata
-    if not drop_noise:
-        return to_markdown(root), title, metadata
+        return ""
     full = ""
     noisy = tree.css(_NOISE)
     if noisy:
@@ -60,9 +95,7 @@ def html_to_markdown(source: str, *, drop_noise: bool = True) -> tuple[str, str,
             node.decompose(recursive=False) if node.tag == "body" else node.decompose()
         root = tree.body or tree.root
     page = to_markdown(root) if root is not None else full
-    if full and len(page) < min(200, len(full)) and len(page) < len(full) * 0.2:
-        page = full
-    return page, title or first_heading(page), metadata
+    return full if full and len(page) < min(200, len(full)) and len(page) < len(full) * 0.2 else page
 
 
 def _title(tree: LexborHTMLParser) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ._files import clean_text, decode, read_bytes
 from ._markdown import first_heading
+from ._markdown_hidden import without_comments
 from .base import Page, ParsedDocument
 
 __all__ = ("read_markdown",)
@@ -30,6 +31,8 @@ def read_markdown(path: Path) -> ParsedDocument:
         # A file of nothing but front matter keeps it as its text.
         rest = text[front.end() :].lstrip("\n")
         text = rest if rest.strip() else text
+    text, comments = without_comments(text)
     setext = _SETEXT.search(text)
     title = metadata.pop("title", "") or first_heading(text) or (setext[1].strip() if setext else "")
-    return ParsedDocument((Page(1, text),), format="markdown", title=title, metadata=metadata, warnings=warnings)
+    hidden = {"comment": comments} if comments else {}
+    return ParsedDocument((Page(1, text),), "markdown", title, metadata, warnings, hidden)

@@ -72,12 +72,14 @@ def _read(path: Path, data: bytes) -> ParsedDocument:
         early = {at: _words_of(document, at) for at in range(min(count, _SAMPLED))}
         body = _body_size(early.values())
         pages = []
+        hidden: Counter[str] = Counter()
         for at in range(count):
             words = early.pop(at, None) or _words_of(document, at)
             if isinstance(words, str):
                 warnings.append(f"page {at + 1} cannot be read: {words}")
                 pages.append(Page(at + 1, ""))
                 continue
+            hidden += words.hidden
             text = clean_text(_page(words, body))
             if not text:
                 warnings.append(f"page {at + 1} holds no text")
@@ -87,12 +89,14 @@ def _read(path: Path, data: bytes) -> ParsedDocument:
         metadata = {key: value for key, value in metadata.items() if not _NO_TITLE.match(value)}
     finally:
         document.close()
+    if hidden and not any(page.text for page in pages):
+        raise ReaderError(str(path), "holds no text that a person sees: all of it is hidden")
     if not any(page.text for page in pages):
         raise ReaderError(str(path), "holds no text (scanned images?)", hint="run OCR on it first, such as ocrmypdf")
     title = metadata.pop("title", "")
     if sum(map(str.isalpha, title)) < 3:  # file numbers and dates
         title = _first_title(pages) or title
-    return ParsedDocument(tuple(pages), "pdf", title, metadata, tuple(warnings))
+    return ParsedDocument(tuple(pages), "pdf", title, metadata, tuple(warnings), dict(hidden))
 
 
 def _words_of(document: PdfDocument, at: int) -> PageWords | str:

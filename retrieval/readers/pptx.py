@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,24 +36,39 @@ def read_pptx(path: Path) -> ParsedDocument:
         metadata = core_properties(archive)
     presentation = Presentation(io.BytesIO(data))
     pages, warnings = [], []
+    hidden: Counter[str] = Counter()
+    size = (presentation.slide_width or 0, presentation.slide_height or 0)
     for number, slide in enumerate(presentation.slides, start=1):
         title = slide.shapes.title
         name = " ".join(title.text_frame.text.split()) if title is not None and title.has_text_frame else ""
         blocks = [heading(name, 1)] if name else []
         skip = title.shape_id if name and title is not None else None
         for shape in _in_order(slide.shapes):
-            if shape.shape_id != skip:
+            if shape.shape_id == skip:
+                continue
+            if _is_outside(shape, *size):
+                hidden["off-page"] += any(block.strip() for block in _blocks(shape))
+            else:
                 blocks.extend(_blocks(shape))
         if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None and frame.text.strip():
             blocks += ["Notes:", frame.text]
         text = clean_text(join_blocks(blocks))
+        hidden["collapsed"] += slide.element.get("show") in ("0", "false")
         if not text:
             warnings.append(f"slide {number} holds no text")
         pages.append(Page(number, text, name))
     title_text = metadata.pop("title", "") or next((page.label for page in pages if page.label), "")
     if title_text == "PowerPoint Presentation":  # what the program writes when nobody does
         title_text = next((page.label for page in pages if page.label), title_text)
-    return ParsedDocument(tuple(pages), "pptx", title_text, metadata, tuple(warnings))
+    return ParsedDocument(tuple(pages), "pptx", title_text, metadata, tuple(warnings), dict(+hidden))
+
+
+def _is_outside(shape: BaseShape, width: int, height: int) -> bool:
+    """Whether nothing of a shape is on a slide of this size. A place that is inherited is one of the layout's."""
+    if not (width and height) or shape.left is None or shape.top is None:
+        return False
+    right, bottom = shape.left + (shape.width or 0), shape.top + (shape.height or 0)
+    return right < 0 or bottom < 0 or shape.left > width or shape.top > height
 
 
 def _in_order(shapes: Iterable[BaseShape]) -> list[BaseShape]:

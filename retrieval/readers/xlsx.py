@@ -37,6 +37,7 @@ def read_xlsx(path: Path) -> ParsedDocument:
         metadata = core_properties(archive)
         formulas = _has_formulas(archive)
     pages, warnings = [], []
+    hidden = 0
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that hold no text
         values = _open(data, computed=True)
@@ -52,9 +53,11 @@ def read_xlsx(path: Path) -> ParsedDocument:
             if not text:
                 warnings.append(f"sheet {number} ({name}) is empty")
             if getattr(sheet, "sheet_state", "visible") != "visible":
+                hidden += 1
                 warnings.append(f"sheet {number} ({name}) is hidden in the workbook; it was read")
             pages.append(Page(number, text, name))
-    return ParsedDocument(tuple(pages), "xlsx", metadata.pop("title", ""), metadata, tuple(warnings))
+    found = {"collapsed": hidden} if hidden else {}
+    return ParsedDocument(tuple(pages), "xlsx", metadata.pop("title", ""), metadata, tuple(warnings), found)
 
 
 def _open(data: bytes, *, computed: bool) -> Workbook:
