@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..access import checked_groups
 from ..errors import IngestError, ReaderError
 from .discovery import find_files, is_under
 from .ledger import DocumentRecord
 from .rows import PendingDocument, build_rows, stored_vectors
 from .store.filters import where_in
+from .store.schema import EVERYONE
 
 if TYPE_CHECKING:
     from .knowledge_base import KnowledgeBase
@@ -73,11 +75,14 @@ def ingest_paths(
     *,
     collection: str = "",
     tenant: str = "",
+    groups: Collection[str] | None = None,
     prune: bool = False,
     max_file_bytes: int = MAX_FILE_BYTES,
     progress: Callable[[IngestProgress], None] | None = None,
 ) -> IngestReport:
     """Brings the knowledge base up to date with files and folders. The caller holds the knowledge base's write lock.
+
+    `groups` may see the documents, none of them: all of the tenant. None leaves each document the groups it has.
 
     Raises `IngestError` when the store cannot be written (a full disk); what was committed before stays, and the
     error's `report` says what that was.
@@ -87,7 +92,7 @@ def ingest_paths(
     found = find_files(paths, excluded=kb.folder)
     report.failed += [{"path": _printable(path), "reason": reason} for path, reason in found.missing]
     try:
-        _Run(kb, report, collection, tenant, max_file_bytes, progress).run(found.files)
+        _Run(kb, report, collection, tenant, groups, max_file_bytes, progress).run(found.files)
         if prune:
             _prune(kb, paths, tenant, collection, report)
         if report.chunks or report.deleted:
@@ -114,16 +119,18 @@ class _Run:
         report: IngestReport,
         collection: str,
         tenant: str,
+        groups: Collection[str] | None,
         max_file_bytes: int,
         progress: Callable[[IngestProgress], None] | None,
     ) -> None:
         self.kb, self.report = kb, report
         self.collection, self.tenant = collection, tenant
+        self.groups = None if groups is None else checked_groups(groups)
         self.max_file_bytes = max_file_bytes
         self.progress = progress
         self.window: list[PendingDocument] = []
         self.since_maintained = 0
-        self.unlisted: set[str] | None = None
+        self.unlisted: dict[str, tuple[str, ...]] | None = None
 
     def run(self, files: list[Path]) -> None:
         sizes = [_size(file) for file in files]
@@ -157,7 +164,8 @@ class _Run:
             raise ReaderError(str(file), "its name is not valid UTF-8", hint="rename it")
         content_hash = _hash(file, self.max_file_bytes)
         fingerprint = self.kb.fingerprint
-        if known and known.content_hash == content_hash and known.fingerprint == fingerprint:
+        groups = self._groups_of(doc_id, known)
+        if known and (known.content_hash, known.fingerprint, known.groups) == (content_hash, fingerprint, groups):
             self.report.unchanged += 1
             return
         document = read_document(file)
@@ -178,11 +186,18 @@ class _Run:
             title=document.title,
             warnings="\n".join(document.warnings),
             ingested_at=0.0,
+            groups=groups,
         )
         metadata = json.dumps(document.metadata, ensure_ascii=False)
         self.window.append(
             PendingDocument(record, chunks, metadata, known is not None, bool(known and known.content_hash))
         )
+
+    def _groups_of(self, doc_id: str, known: DocumentRecord | None) -> tuple[str, ...]:
+        """Those that were asked for, or those that the document has: what is not said opens nothing."""
+        if self.groups is not None:
+            return self.groups
+        return known.groups if known else self._unlisted_documents().get(doc_id, ())
 
     def _flush(self) -> None:
         """Commits the window: one commit for new documents, one for changed ones."""
@@ -210,11 +225,17 @@ class _Run:
             self.kb.table.maintain()
             self.since_maintained = 0
 
-    def _unlisted_documents(self) -> set[str]:
-        """Documents that the store holds and the ledger does not know: somebody removed a damaged ledger."""
+    def _unlisted_documents(self) -> dict[str, tuple[str, ...]]:
+        """Documents that the store holds and the ledger does not know, with their groups: somebody removed a damaged
+        ledger.
+        """
         if self.unlisted is None:
-            stored = self.kb.table.snapshot().rows(columns=["doc_id"])["doc_id"].unique().to_pylist()
-            self.unlisted = set(stored) - {record.doc_id for record in self.kb.ledger.all()}
+            listed = {record.doc_id for record in self.kb.ledger.all()}
+            rows = self.kb.table.snapshot().rows(columns=["doc_id"])
+            stored = set(rows["doc_id"].unique().to_pylist()) - listed
+            where = where_in("doc_id", sorted(stored))
+            found = self.kb.table.snapshot().rows(where, ["doc_id", "groups"]).to_pylist() if stored else []
+            self.unlisted = {row["doc_id"]: tuple(each for each in row["groups"] if each != EVERYONE) for row in found}
         return self.unlisted
 
 

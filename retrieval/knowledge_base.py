@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArtifactError, StoreError
+from ..access import AccessScope, scope_from
+from ..errors import ArtifactError, StoreError, UsageError
 from ..models.specs import anchored
 from .chunkers import ChunkSettings
 from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths
@@ -53,6 +54,7 @@ class _Manifest:
     chunk_size: int = 0
     chunk_overlap: int = 0
     chunk_context: bool = True
+    requires_scope: bool = False
 
 
 class KnowledgeBase:
@@ -63,6 +65,8 @@ class KnowledgeBase:
         embedder: a spec (`bundled:minilm`, `st:...`) or an embedder. None: what the knowledge base was made with.
             Another one than it was made with takes effect at the next `ingest`, which embeds everything anew.
         chunking: likewise; documents are cut anew when they are next ingested.
+        requires_scope: whoever reads it must say who asks, else `UsageError`. Kept by the next `ingest`, for everybody
+            and for good: opening it without is no way around it.
 
     Opening costs nothing but reading a small file: the embedder is loaded when a dense search or an ingestion of
     changed files needs it.
@@ -80,11 +84,13 @@ class KnowledgeBase:
         *,
         embedder: str | Embedder | None = None,
         chunking: ChunkSettings | None = None,
+        requires_scope: bool = False,
     ) -> None:
         self.folder = Path(folder).expanduser()
         self._lock = threading.RLock()
         self._wanted_embedder = anchored(embedder) if isinstance(embedder, str) else embedder
         self._wanted_chunking = chunking
+        self._wanted_scope = requires_scope
         self._embedder: Embedder | None = None if isinstance(embedder, str) else embedder
         self._table: ChunkTable | None = None
         self._ledger: Ledger | None = None
@@ -182,6 +188,30 @@ class KnowledgeBase:
             ) from error
 
     @property
+    def requires_scope(self) -> bool:
+        """Whether whoever reads it must say who asks."""
+        with self._lock:
+            self._reload()
+            return self._wanted_scope or (self._manifest is not None and self._manifest.requires_scope)
+
+    def visible_to(self, scope: AccessScope | None) -> str:
+        """What this scope may see, as the store's own condition; every read goes through here.
+
+        `UsageError` where the knowledge base requires a scope and there is none.
+        """
+        from .store.filters import visible_to
+
+        self._check(scope)
+        return visible_to(scope)
+
+    def _check(self, scope: AccessScope | None) -> None:
+        if scope is None and self.requires_scope:
+            raise UsageError(
+                "this knowledge base answers nobody without a scope",
+                hint="say who asks: scope=AccessScope(tenant=..., user=..., groups=...), or --tenant and --group",
+            )
+
+    @property
     def fingerprint(self) -> str:
         """Everything that a stored chunk depends on beside the file's bytes."""
         return f"{READER_VERSION}|{self.chunking.fingerprint}|{self.embedder_fingerprint}"
@@ -220,6 +250,7 @@ class KnowledgeBase:
         *,
         collection: str = "",
         tenant: str = "",
+        groups: Collection[str] | None = None,
         prune: bool = False,
         max_file_bytes: int = MAX_FILE_BYTES,
         wait: float | None = None,
@@ -227,6 +258,10 @@ class KnowledgeBase:
         on_wait: Callable[[], None] | None = None,
     ) -> IngestReport:
         """Brings the knowledge base up to date with files and folders.
+
+        Only callers of this `tenant` see the documents, and only members of one of the `groups`, where there are some.
+        Other groups than before are an update. None leaves each document the groups that it has, and new ones have
+        none; `groups=[]` takes them away.
 
         Unchanged files cost a hash. A file that cannot be read is in the report's `failed`; the others go on. `prune`
         removes documents whose files vanished under `paths`. `wait` bounds how long another writer is waited for
@@ -239,22 +274,46 @@ class KnowledgeBase:
                 [Path(path) for path in paths],
                 collection=collection,
                 tenant=tenant,
+                groups=groups,
                 prune=prune,
                 max_file_bytes=max_file_bytes,
                 progress=progress,
             )
 
-    def documents(self, *, tenant: str | None = "", collection: str | None = None) -> list[DocumentRecord]:
-        """The documents of a tenant (None: of all tenants), by source."""
-        return self.ledger.all(tenant=tenant, collection=collection) if self.exists else []
+    def documents(
+        self, *, scope: AccessScope | None = None, tenant: str | None = "", collection: str | None = None
+    ) -> list[DocumentRecord]:
+        """The documents that a scope may see, by source; `tenant` is short for a scope without groups.
 
-    def delete(self, sources: Sequence[str], *, tenant: str = "", collection: str | None = None) -> int:
-        """Removes documents by source, path or id; returns how many there were."""
+        `tenant=None`: of all tenants and groups, for whoever owns the knowledge base. One that requires a scope refuses
+        that as well.
+        """
+        if tenant is None:
+            if scope is not None:
+                raise UsageError("a scope sees one tenant", hint="leave tenant=None or the scope away")
+            self._check(None)
+            return self.ledger.all(collection=collection) if self.exists else []
+        scope = scope_from(scope, tenant)
+        self._check(scope)
+        if not self.exists:
+            return []
+        records = self.ledger.all(tenant=scope.tenant if scope else "", collection=collection)
+        return [each for each in records if (scope.allows(each.tenant, each.groups) if scope else not each.groups)]
+
+    def delete(
+        self,
+        sources: Sequence[str],
+        *,
+        scope: AccessScope | None = None,
+        tenant: str = "",
+        collection: str | None = None,
+    ) -> int:
+        """Removes documents by source, path or id; returns how many there were. Others than the scope may see stay."""
         wanted = set(sources) | {os.path.abspath(source) for source in sources}
         with self.writing():
             gone = [
                 record.doc_id
-                for record in self.ledger.all(tenant=tenant, collection=collection)
+                for record in self.documents(scope=scope, tenant=tenant, collection=collection)
                 if wanted & {record.doc_id, record.source, record.path}
             ]
             delete_documents(self, gone)
@@ -270,10 +329,13 @@ class KnowledgeBase:
         alpha: float | None = None,
         fusion: Fusion | None = None,
         filters: MetadataFilters | None = None,
+        scope: AccessScope | None = None,
         tenant: str = "",
         collection: str | None = None,
     ) -> KnowledgeBaseRetriever:
-        """A LlamaIndex retriever over this knowledge base. It sees one tenant only, fail-closed."""
+        """A LlamaIndex retriever over this knowledge base. It sees what `scope` may see, fail-closed; `tenant` is short
+        for a scope without groups.
+        """
         from .retriever import KnowledgeBaseRetriever
 
         return KnowledgeBaseRetriever(
@@ -283,6 +345,7 @@ class KnowledgeBase:
             alpha=alpha,
             fusion=fusion,
             filters=filters,
+            scope=scope,
             tenant=tenant,
             collection=collection,
         )
@@ -336,7 +399,13 @@ class KnowledgeBase:
         table = embed_anew(self, old.table, old.dimension)
         self._write(
             self._described(
-                _Manifest(FORMAT, self.embedder_spec, self.embedder.fingerprint, self.embedder.dimension, table)
+                replace(
+                    old,
+                    embedder=self.embedder_spec,
+                    fingerprint=self.embedder.fingerprint,
+                    dimension=self.embedder.dimension,
+                    table=table,
+                )
             )
         )
 
@@ -349,6 +418,7 @@ class KnowledgeBase:
             "chunk_size": chunking.size,
             "chunk_overlap": chunking.overlap,
             "chunk_context": chunking.context,
+            "requires_scope": manifest.requires_scope or self._wanted_scope,
         }
         return _Manifest(**values)
 

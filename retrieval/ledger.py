@@ -7,6 +7,7 @@ committed, are found by their ids and neither lost nor doubled.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -45,13 +46,17 @@ class DocumentRecord:
     """What could not be read, one line each."""
     ingested_at: float
     """Seconds since the epoch."""
+    groups: tuple[str, ...] = ()
+    """Whose members alone may see it; empty: all of its tenant."""
 
 
 _COLUMNS = [field.name for field in fields(DocumentRecord)]
+_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS documents (
     {", ".join(f'"{name}"' + (" PRIMARY KEY" if name == "doc_id" else "") for name in _COLUMNS)}
 )"""
+_ADD_GROUPS = "ALTER TABLE documents ADD COLUMN \"groups\" DEFAULT '[]'"
 
 
 class Ledger:
@@ -63,6 +68,7 @@ class Ledger:
             with closing(self._connect()) as connection, connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute(_CREATE)
+                _update(connection)
         except sqlite3.Error as error:
             raise StoreError(
                 f"cannot open the ledger {str(path)!r}: {error}",
@@ -83,7 +89,7 @@ class Ledger:
                 part = wanted[first : first + 500]
                 marks = ", ".join("?" * len(part))
                 for row in connection.execute(f"SELECT * FROM documents WHERE doc_id IN ({marks})", part):
-                    found[row["doc_id"]] = DocumentRecord(**dict(row))
+                    found[row["doc_id"]] = _record(row)
         return found
 
     def all(self, *, tenant: str | None = None, collection: str | None = None) -> list[DocumentRecord]:
@@ -94,14 +100,15 @@ class Ledger:
                 query += f' AND "{name}" = ?'
                 values.append(value)
         with closing(self._connect()) as connection:
-            return [DocumentRecord(**dict(row)) for row in connection.execute(f"{query} ORDER BY source, path", values)]
+            return [_record(row) for row in connection.execute(f"{query} ORDER BY source, path", values)]
 
     def begin(self, records: Sequence[DocumentRecord]) -> None:
         """Notes that these documents are about to be written: an interrupted one will be read again."""
         marks = ", ".join("?" * len(_COLUMNS))
         with closing(self._connect()) as connection, connection:
             connection.executemany(
-                f"INSERT INTO documents VALUES ({marks}) ON CONFLICT (doc_id) DO UPDATE SET content_hash = ''",
+                f"INSERT INTO documents ({_NAMES}) VALUES ({marks}) "
+                "ON CONFLICT (doc_id) DO UPDATE SET content_hash = ''",
                 [_row(record, "") for record in records],
             )
 
@@ -110,7 +117,7 @@ class Ledger:
         marks = ", ".join("?" * len(_COLUMNS))
         stamped = [_row(record, record.content_hash) for record in records]
         with closing(self._connect()) as connection, connection:
-            connection.executemany(f"INSERT OR REPLACE INTO documents VALUES ({marks})", stamped)
+            connection.executemany(f"INSERT OR REPLACE INTO documents ({_NAMES}) VALUES ({marks})", stamped)
 
     def delete(self, doc_ids: Iterable[str]) -> None:
         """Forgets documents whose chunks are gone."""
@@ -118,6 +125,23 @@ class Ledger:
             connection.executemany("DELETE FROM documents WHERE doc_id = ?", [(doc_id,) for doc_id in doc_ids])
 
 
+def _update(connection: sqlite3.Connection) -> None:
+    """Gives a ledger of the time before groups its column."""
+    if "groups" in {row["name"] for row in connection.execute("PRAGMA table_info(documents)")}:
+        return
+    try:
+        connection.execute(_ADD_GROUPS)
+    except sqlite3.OperationalError as error:  # another process was first
+        if "duplicate column" not in str(error):
+            raise
+
+
+def _record(row: sqlite3.Row) -> DocumentRecord:
+    values = dict(row)
+    return DocumentRecord(**values | {"groups": tuple(json.loads(values["groups"]))})
+
+
 def _row(record: DocumentRecord, content_hash: str) -> tuple[object, ...]:
     values = asdict(record) | {"content_hash": content_hash, "ingested_at": record.ingested_at or time.time()}
+    values["groups"] = json.dumps(record.groups)
     return tuple(values[name] for name in _COLUMNS)

@@ -52,7 +52,7 @@ def embed_anew(kb: KnowledgeBase, old_name: str, old_dimension: int) -> str:
         flat = pa.array(np.asarray(embedder.embed(contents), dtype=np.float32).ravel())
         arrow = schema(embedder.dimension)
         vectors = pa.FixedSizeListArray.from_arrays(flat, type=arrow.field("vector").type)
-        new.append(part.append_column(arrow.field("vector"), vectors).cast(arrow))
+        new.append(part.append_column(arrow.field("vector"), vectors).select(arrow.names).cast(arrow))
     new.maintain()
     records = kb.ledger.all()
     kb.ledger.finish(

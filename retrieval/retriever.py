@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from ..access import AccessScope, scope_from
 from ..errors import UsageError
 from .feedback import POOL, feedback
 from .search import DEFAULT_ALPHA, MODES, Fusion, Mode, hybrid_scores, pool_size
 from .store.filters import all_of, quote, to_predicate
-from .store.schema import COLUMNS, row_to_node
+from .store.schema import NODE_COLUMNS, row_to_node
 
 if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
@@ -27,7 +28,7 @@ _SCORE_KINDS = {"bm25": "bm25", "dense": "cosine", "rank": "reciprocal_rank", "r
 
 
 class KnowledgeBaseRetriever(BaseRetriever):
-    """Retrieves passages of one tenant, best first.
+    """Retrieves passages that one scope may see, best first.
 
     Modes: `bm25` (no model is loaded), `dense`, `hybrid` (rank fusion unless told otherwise) and `default` (the
     combination that did best on the development sets: relative-score fusion with alpha 0.6, then weak feedback). Each
@@ -40,7 +41,9 @@ class KnowledgeBaseRetriever(BaseRetriever):
         alpha: weight of the dense ranking in `hybrid`, 0 to 1 (default 0.5).
         fusion: `rank` or `relative`, for `hybrid`.
         filters: LlamaIndex metadata filters; all of them hold.
-        tenant: whose passages may be seen; another tenant's never are.
+        scope: whose passages may be seen: its tenant's, that are for everyone or for a group of it. No filter widens
+            it. `UsageError`, here or when it searches, where the knowledge base requires a scope and there is none.
+        tenant: short for a scope with this tenant and no groups.
         collection: only this source (the `--source` of the ingestion).
     """
 
@@ -53,6 +56,7 @@ class KnowledgeBaseRetriever(BaseRetriever):
         alpha: float | None = None,
         fusion: Fusion | None = None,
         filters: MetadataFilters | None = None,
+        scope: AccessScope | None = None,
         tenant: str = "",
         collection: str | None = None,
     ) -> None:
@@ -66,19 +70,15 @@ class KnowledgeBaseRetriever(BaseRetriever):
         if not 0.0 <= self.alpha <= 1.0:
             raise UsageError(f"alpha must lie between 0 (BM25) and 1 (dense), not {alpha!r}")
         self.fusion: Fusion = "relative" if mode == "default" else fusion or "rank"
-        self._where = all_of(
-            [
-                f"tenant = {quote(tenant)}",
-                None if collection is None else f"collection = {quote(collection)}",
-                to_predicate(filters),
-            ]
-        )
+        self.scope = scope_from(scope, tenant)
+        self._limits = [None if collection is None else f"collection = {quote(collection)}", to_predicate(filters)]
+        kb.visible_to(self.scope)  # an error now rather than at the first question
         super().__init__()
 
     def with_mode(self, mode: Mode, top_k: int | None = None) -> KnowledgeBaseRetriever:
         """The same retriever in another mode, with that mode's own `alpha` and `fusion`.
 
-        Whatever limits what may be seen (tenant, collection, filters) holds for it as well.
+        Whatever limits what may be seen (scope, collection, filters) holds for it as well.
 
             >>> kb.retriever(tenant="a").with_mode("bm25", top_k=20)  # doctest: +SKIP
         """
@@ -93,13 +93,16 @@ class KnowledgeBaseRetriever(BaseRetriever):
 
     @property
     def predicate(self) -> str | None:
-        """What limits what may be seen (tenant, collection, filters), as the store's own condition."""
-        return self._where
+        """What limits what may be seen (scope, collection, filters), as the store's own condition.
+
+        `UsageError` where the knowledge base requires a scope by now, and this retriever has none.
+        """
+        return all_of([self.kb.visible_to(self.scope), *self._limits])
 
     @property
     def fingerprint(self) -> str:
-        """Changes when its results may: folder and version of the knowledge base, mode, filters, tenant."""
-        told = (self.mode, self.top_k, self.alpha, self.fusion, self._where)
+        """Changes when its results may: folder and version of the knowledge base, mode, filters, scope."""
+        told = (self.mode, self.top_k, self.alpha, self.fusion, self.predicate)
         return f"{self.kb.folder} version {self.kb.table.snapshot().version} {told}"
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -113,13 +116,14 @@ class KnowledgeBaseRetriever(BaseRetriever):
 
         `vector` stands for the query's own in a dense search.
         """
+        where = self.predicate
         snapshot = self.kb.table.snapshot()
         if self.mode == "bm25":
-            kind, scores = "bm25", snapshot.search_text(query, top_k, self._where)
+            kind, scores = "bm25", snapshot.search_text(query, top_k, where)
         elif not query.strip():
             kind, scores = "dense", {}
         elif self.mode == "dense":
-            kind, scores = "dense", snapshot.search_vector(self._embed(query, vector), top_k, self._where)
+            kind, scores = "dense", snapshot.search_vector(self._embed(query, vector), top_k, where)
         else:
             kind = self.fusion
             scores = hybrid_scores(
@@ -129,13 +133,13 @@ class KnowledgeBaseRetriever(BaseRetriever):
                 top_k=max(top_k, POOL) if self.mode == "default" else top_k,
                 alpha=self.alpha,
                 fusion=self.fusion,
-                where=self._where,
+                where=where,
                 pool=pool_size(top_k),
             )
             if self.mode == "default":
                 scores = dict(list(feedback(snapshot, scores).items())[:top_k])
         found = []
-        for row, score in zip(snapshot.take(list(scores), [*COLUMNS, "metadata"]), scores.values(), strict=True):
+        for row, score in zip(snapshot.take(list(scores), [*NODE_COLUMNS]), scores.values(), strict=True):
             node = row_to_node(row)
             node.metadata["score_kind"] = _SCORE_KINDS[kind]
             node.excluded_embed_metadata_keys.append("score_kind")

@@ -42,15 +42,16 @@ def build_rows(
     import numpy as np
     import pyarrow as pa
 
-    from .store.schema import COLUMNS, schema
+    from .store.schema import NODE_COLUMNS, schema, stored_groups
 
-    columns: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, "metadata")}
+    columns: dict[str, list[Any]] = {name: [] for name in NODE_COLUMNS}
     for item in window:
         record, count = item.record, len(item.chunks)
         columns["id"] += chunk_ids(record.doc_id, item.chunks)
         for name in ("doc_id", "tenant", "collection", "source", "title", "format"):
             columns[name] += [getattr(record, name)] * count
         columns["metadata"] += [item.metadata] * count
+        columns["groups"] += [stored_groups(record.groups)] * count
         for chunk in item.chunks:
             columns["page"].append(chunk.page)
             columns["page_label"].append(chunk.page_label)
@@ -68,9 +69,13 @@ def build_rows(
         vectors.update(zip(missing, kb.embedder.embed([contents[key] for key in missing]), strict=True))
     matrix = np.stack([vectors[key] for key in keys]).astype(np.float32) if keys else np.zeros((0, kb.table.dimension))
     arrow = schema(kb.table.dimension)
-    vector_type = arrow.field("vector").type
-    arrays = [pa.array(columns[field.name], _storage_type(field.type)).cast(field.type) for field in list(arrow)[:-1]]
-    arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), type=vector_type))
+    vectors_of_rows = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), type=arrow.field("vector").type)
+    arrays = [
+        vectors_of_rows
+        if field.name == "vector"
+        else pa.array(columns[field.name], _storage_type(field.type)).cast(field.type)
+        for field in arrow
+    ]
     return pa.Table.from_arrays(arrays, schema=arrow), len(missing)
 
 

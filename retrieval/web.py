@@ -23,6 +23,7 @@ import httpx
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from ..access import AccessScope
 from ..errors import MissingExtraError, SearchError, UsageError
 from .search import Mode
 
@@ -93,8 +94,11 @@ class WebRetriever(BaseRetriever):
             ) from error
 
 
-def load_web(spec: str, *, top_k: int = 5, tenant: str = "", mode: Mode = "default") -> BaseRetriever:
-    """The retriever that `spec` names; asks nobody anything yet. `tenant` and `mode` are those of a knowledge base.
+def load_web(
+    spec: str, *, top_k: int = 5, scope: AccessScope | None = None, tenant: str = "", mode: Mode = "default"
+) -> BaseRetriever:
+    """The retriever that `spec` names; asks nobody anything yet. `scope` (or `tenant`, for one without groups) and
+    `mode` are those of a knowledge base.
 
     Raises `UsageError` for an unknown name or a missing key, `MissingExtraError` for a missing library, and what
     `KnowledgeBase.open` raises.
@@ -106,7 +110,8 @@ def load_web(spec: str, *, top_k: int = 5, tenant: str = "", mode: Mode = "defau
     if name == "kb" and rest:
         from .knowledge_base import KnowledgeBase
 
-        return KnowledgeBase.open(Path(rest).expanduser()).retriever(mode=mode, top_k=top_k, tenant=tenant)
+        opened = KnowledgeBase.open(Path(rest).expanduser())
+        return opened.retriever(mode=mode, top_k=top_k, scope=scope, tenant=tenant)
     if name == "searxng" and rest.startswith(("http://", "https://")):
         address = rest.rstrip("/")
         return WebRetriever(name, _searxng(address), fields=("url", "content"), top_k=top_k, server=address)

@@ -1,4 +1,4 @@
-"""Who asks: the scope that the application sets, and sources that are opened for it.
+"""Sources that are opened for who asks, and what of a run's context and of a passage says whose it is.
 
 The scope comes with the run (`graph.invoke(..., context=AccessScope(tenant="acme", user="ana"))`), never from a prompt:
 no tool has an argument for it, so what a model writes can narrow a search and never widen it.
@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 
+from ...access import AccessScope
 from ...errors import UsageError
 from ..sources import Source
 from ..sources.source import checked_sources
@@ -31,38 +32,6 @@ __all__ = (
 )
 
 _FIELDS = ("tenant", "user", "groups")
-
-
-@dataclass(frozen=True)
-class AccessScope:
-    """The identity under which a run searches, as the application's own authentication knows it.
-
-    Raises `UsageError` where it names nobody, or is no text.
-
-    >>> AccessScope(tenant="acme", user="ana", groups=["staff"]).groups
-    ('staff',)
-    """
-
-    tenant: str = ""
-    user: str = ""
-    groups: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        if isinstance(self.groups, (str, bytes)) or not isinstance(self.groups, Collection):
-            raise UsageError("the groups of an access scope are no list", hint='give groups=["staff"]')
-        object.__setattr__(self, "groups", tuple(self.groups))
-        for value in (self.tenant, self.user, *self.groups):
-            if not isinstance(value, str):
-                raise UsageError(
-                    f"an access scope holds a {type(value).__name__}", hint="tenant, user, groups are text"
-                )
-        if not (self.tenant.strip() or self.user.strip() or self.groups):
-            raise UsageError("the access scope names nobody", hint="give a tenant, a user or groups")
-
-    @property
-    def owner(self) -> list[str]:
-        """Whose a thread is: tenant and user, as a checkpoint keeps them."""
-        return [self.tenant, self.user]
 
 
 @dataclass(frozen=True)
@@ -153,10 +122,16 @@ def opened(source: AnySource, scope: AccessScope | None) -> Source:
 
 
 def allowed_passages(documents: Sequence[Document], scope: AccessScope | None) -> list[Document]:
-    """Without the passages that say themselves that they are another tenant's: a source was given too widely.
+    """Without the passages that say themselves that they are another tenant's, or for groups that who asks is not in: a
+    source was given too widely.
 
-    A run without a scope sees what its sources were given: their tenant is part of them.
+    A run without a scope sees what its sources were given: their scope is part of them.
     """
-    if scope is None:
-        return list(documents)
-    return [each for each in documents if each.metadata.get("tenant") in (None, "", scope.tenant)]
+    return [each for each in documents if scope is None or _may_read(each.metadata, scope)]
+
+
+def _may_read(metadata: Mapping[str, Any], scope: AccessScope) -> bool:
+    """What says nothing of its tenant is anybody's: not every source has tenants."""
+    groups = metadata.get("groups") or ()
+    named = [str(each) for each in groups] if isinstance(groups, (list, tuple, set)) else [str(groups)]
+    return scope.allows(metadata.get("tenant") or scope.tenant, named)

@@ -123,7 +123,7 @@ def _told(
     step["decision"] = f"{name}: {len(new)} passages"
     step["reason"] = f"new among {len(allowed)} found for {query[:80]!r}"
     if foreign := len(answer["documents"]) - len(allowed):
-        step["reason"] += f"; {foreign} of another tenant were dropped"
+        step["reason"] += f"; {foreign} not for who asks were dropped"
     if new:
         step["scores"] = {str(each.id): round(float(each.metadata["score"] or 0.0), 4) for each in new}
         return Searched(source=name, query=query, documents=new, note="")

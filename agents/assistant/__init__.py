@@ -2,7 +2,7 @@
 
 >>> from ragloom.agents.assistant import Assistant  # doctest: +SKIP
 >>> with Assistant.open("chat.sqlite", naive_rag(retriever, llm), llm) as assistant:  # doctest: +SKIP
-...     chat = assistant.chat(Scope("ana"), "first")
+...     chat = assistant.chat(AccessScope(user="ana"), "first")
 ...     chat.ask("Who is the ombudsperson?")["answer"]
 'The ombudsperson is Leonor Pinto.'
 """

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
+from ...access import AccessScope
 from ...errors import UsageError
 from ..conversation.memory import LongTermMemory
-from ..conversation.scope import Scope
 from ..conversation.threads import ThreadInfo, Threads
 from .chat import Chat
 from .graph import assistant_graph
@@ -42,7 +41,7 @@ class Assistant:
     """Chats of many users: each sees their own threads and facts, and of the documents what their strategy sees.
 
     Args:
-        strategy: what answers, as of `assistant_graph`: a graph, or a function from a `Scope` to one.
+        strategy: what answers, as of `assistant_graph`: a graph, or a function from an `AccessScope` to one.
         llm: makes follow-ups whole and summarises.
         threads: `Threads`, or any LangGraph checkpointer (`PostgresSaver`): then threads are not listed, and forgotten
             one by one.
@@ -54,7 +53,7 @@ class Assistant:
     Example:
         >>> strategy = naive_rag(retriever, llm, reader=with_memory(llm))  # doctest: +SKIP
         >>> with Assistant.open("chat.sqlite", strategy, llm) as assistant:  # doctest: +SKIP
-        ...     for event in assistant.chat(Scope("ana"), "first").stream("Who is the ombudsperson?"):
+        ...     for event in assistant.chat(AccessScope(user="ana"), "first").stream("Who is the ombudsperson?"):
         ...         print(event["type"])
         sentence
         result
@@ -106,23 +105,23 @@ class Assistant:
         """The same threads, memory and options, with another strategy; this one stays the one to close."""
         return Assistant(strategy, self._llm, threads=self.threads, memory=self.memory, **self._options)
 
-    def chat(self, scope: Scope, thread: str, groups: Collection[str] = ()) -> Chat:
-        """A thread of a user, new or old. `groups` are those of the user now, for sources that only members see: the
-        strategy's context is `AccessScope(tenant, user, groups)`. No thread keeps them.
+    def chat(self, scope: AccessScope, thread: str) -> Chat:
+        """A thread of a user, new or old. The scope is the strategy's context; its groups are those of the user now,
+        and no thread keeps them.
         """
-        return Chat(self.graph, self._name, scope, thread, groups)
+        return Chat(self.graph, self._name, scope, thread)
 
-    def list(self, scope: Scope) -> tuple[ThreadInfo, ...]:
+    def list(self, scope: AccessScope) -> tuple[ThreadInfo, ...]:
         """The user's threads, the one used last first. `UsageError` where a checkpointer cannot tell."""
         return self._listing().list(scope)
 
-    async def alist(self, scope: Scope) -> tuple[ThreadInfo, ...]:
+    async def alist(self, scope: AccessScope) -> tuple[ThreadInfo, ...]:
         """As `list`."""
         return await self._listing().alist(scope)
 
     # -- forgetting ---------------------------------------------------------------------------------------------------
 
-    def forget(self, scope: Scope, thread: str | None = None) -> Forgotten:
+    def forget(self, scope: AccessScope, thread: str | None = None) -> Forgotten:
         """Forgets a thread of the user with the facts told in it, or with None everything of the user.
 
         With `Threads`, no byte is left in the file, its log or its index. `StoreError` where another process reads the
@@ -142,7 +141,7 @@ class Assistant:
         self.threads.delete_thread(key)
         return Forgotten(threads=int(known), facts=facts)
 
-    async def aforget(self, scope: Scope, thread: str | None = None) -> Forgotten:
+    async def aforget(self, scope: AccessScope, thread: str | None = None) -> Forgotten:
         """As `forget`."""
         if thread is None or isinstance(self.threads, Threads):
             return await asyncio.to_thread(self.forget, scope, thread)
@@ -175,9 +174,9 @@ class Assistant:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _name(self, config: RunnableConfig) -> str:
+    def _name(self, scope: AccessScope) -> str:
         """Of what answers; a function builds it for that."""
-        return str(strategy_of(self._strategy, config).get_name())
+        return str(strategy_of(self._strategy, lambda: scope).get_name())
 
     def _listing(self) -> Threads:
         if isinstance(self.threads, Threads):

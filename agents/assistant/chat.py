@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +12,8 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command, Interrupt
 
+from ...access import AccessScope
 from ...errors import StoreError, UsageError
-from ..agent.access import AccessScope
-from ..conversation.scope import Scope
 from .pruning import keep_latest
 
 __all__ = ("Chat", "ChatState")
@@ -55,12 +54,10 @@ class Chat:
     One question at a time: a thread that is asked twice at once is nobody's conversation.
     """
 
-    def __init__(
-        self, graph: Any, strategy: Callable[[RunnableConfig], str], scope: Scope, thread: str, groups: Collection[str]
-    ) -> None:
+    def __init__(self, graph: Any, strategy: Callable[[AccessScope], str], scope: AccessScope, thread: str) -> None:
         """`strategy` tells the name of what answers within the graph; only resuming needs it."""
         self._graph, self._strategy = graph, strategy
-        self._who = AccessScope(tenant=scope.tenant, user=scope.user, groups=groups)
+        self._who = scope
         self._config: RunnableConfig = {"configurable": {"thread_id": scope.thread_key(thread)}}
 
     # -- questions ----------------------------------------------------------------------------------------------------
@@ -154,7 +151,7 @@ class Chat:
         waiting = [each.id for each in state.interrupts]
         if to is not None and to not in waiting:
             raise UsageError("this reply is to nothing that waits", hint="resume() without a reply asks once more")
-        if state.last.get("strategy") != self._strategy(self._config):
+        if state.last.get("strategy") != self._strategy(self._who):
             said = next(each for each in reversed(state.messages) if each.type == "human")
             return {"messages": [said]}  # the same message, by its id: it is not said twice
         if reply is None or not waiting:

@@ -70,15 +70,17 @@ def assistant_graph(
     Passages and answers are for the strategy's own guard.
 
     Requires: any strategy, any chat model. With memory, or a strategy that is built for who asks, the `thread_id` must
-    be one of `Scope.thread_key`: its owner is whose facts and passages are seen.
+    be one of `AccessScope.thread_key`: its owner is whose facts and passages are seen. The owner's groups come with the
+    run (`context=scope`), as `Assistant.chat` does it.
     State: see `AssistantState`. Cost: that of the strategy, 1 call for a follow-up, 1 more where a thread outgrows
     `most_tokens`, and what the router takes.
     Good for: chat over documents; without threads use the strategy itself.
 
     Args:
-        strategy: what answers: any graph of ours (`routed_rag` for several sources), or a function from the `Scope` of
-            who asks to one, so that each sees the passages of their own tenant. A checkpointer of its own is not used:
-            it joins the thread of this graph.
+        strategy: what answers: any graph of ours (`routed_rag` for several sources), or a function from the scope (an
+            `AccessScope`) of who asks to one, so that each sees the passages that are theirs to see: `lambda scope:
+            naive_rag(kb.retriever(scope=scope), llm)`. A checkpointer of its own is not used: it joins the thread of
+            this graph.
         llm: makes follow-ups whole and summarises.
         memory: facts that outlive a thread.
         guard: checks what the user says and told (`ragloom.guarding.Guard`). None: nothing is checked.
@@ -94,7 +96,7 @@ def assistant_graph(
     Example:
         >>> answers = naive_rag(retriever, llm, reader=with_memory(llm))  # doctest: +SKIP
         >>> graph = assistant_graph(answers, llm, memory=memory, checkpointer=threads.saver)  # doctest: +SKIP
-        >>> config = threads.config(Scope("ana"), "first")  # doctest: +SKIP
+        >>> config = threads.config(AccessScope(user="ana"), "first")  # doctest: +SKIP
         >>> graph.invoke({"messages": [("user", "Is it paid?")]}, config)["asked"]  # doctest: +SKIP
         'Is annual leave paid?'
     """
@@ -155,5 +157,5 @@ def _check_strategy(strategy: Any) -> None:
             hint = "it takes `question` and gives `answer`, `documents`, `citations`"
             raise UsageError(f"the graph {strategy.get_name()!r} is no strategy", hint=hint)
     elif not callable(strategy):
-        hint = "give a graph such as naive_rag(retriever, llm), or a function from a Scope to one"
+        hint = "give a graph such as naive_rag(retriever, llm), or a function from an AccessScope to one"
         raise UsageError(f"a {type(strategy).__name__} cannot answer", hint=hint)

@@ -12,18 +12,18 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_config, get_stream_writer
 from langgraph.pregel import Pregel
+from langgraph.runtime import get_runtime
 
+from ...access import AccessScope
 from ...errors import RagloomError
 from ...graphs.common.effects import Compute, Doing, node
 from ...graphs.common.purse import Purse
+from ...graphs.common.screening import WITHHELD, check_context, findings
 from ...graphs.common.state import begin
 from ...guarding import Guard
 from ...types import Budget, Step
-from ..agent.nodes import WITHHELD
-from ..agent.screening import findings
 from ..conversation.clarifying import clarification, should_clarify
 from ..conversation.memory import LongTermMemory, MemoryItem
-from ..conversation.scope import Scope
 from ..conversation.standalone import standalone_question
 from ..conversation.summary import ThreadSummary, summarise_thread
 from ..sources.answer import answer_of_strategy
@@ -32,7 +32,7 @@ from ..sources.passing import own_update
 from ..sources.route import NONE, UNKNOWN, valid_route
 from ..sources.router import BudgetedRouter, SourceRouter, routed
 from ..tasks.rules import is_small_talk
-from .owner import owner_of
+from .owner import who_asks
 from .remembering import fact_to_remember, refusal_of_fact
 from .state import AssistantState, Way
 from .told import AskTold
@@ -40,7 +40,7 @@ from .turns import ASIDE, earlier_unscreened, history_of, is_blocked, screened, 
 
 __all__ = ("AssistantNodes", "Strategy", "strategy_of")
 
-Strategy = Pregel[Any, Any, Any, Any] | Callable[[Scope], Any]
+Strategy = Pregel[Any, Any, Any, Any] | Callable[[AccessScope], Any]
 """What answers, the same for everybody or built for who asks."""
 
 
@@ -80,7 +80,7 @@ class AssistantNodes:
         return {
             **update,
             "recalled": [],
-            "strategy": strategy_of(self.strategy, get_config()).get_name(),
+            "strategy": strategy_of(self.strategy, lambda: _asking()[0]).get_name(),
             "way": self._way_of(update["asked"]),
             **({} if said else {"messages": [HumanMessage(update["asked"])]}),
         }
@@ -94,7 +94,7 @@ class AssistantNodes:
         """
         said, unseen = state["messages"][-1], earlier_unscreened(state["messages"])
         texts = [state["asked"], *(str(message.text) for message in unseen)]
-        finding, *earlier = yield from findings(self.guard, "input", texts)
+        finding, *earlier = yield from findings(self.guard, "input", texts, check_context(state["asked"]))
         blocked = is_blocked(finding)
         step["decision"] = "refused" if blocked else "changed" if finding.verdict == "change" else "admitted"
         step["reason"] = finding.reason or finding.rail or "by the guard"
@@ -113,7 +113,7 @@ class AssistantNodes:
         """Keeps the fact that the user asked to keep. No model is asked."""
         memory = self.memory
         assert memory is not None
-        scope, thread = owner_of(get_config())
+        scope, thread = _asking()
         fact = fact_to_remember(state["asked"])
         step["decision"], step["reason"] = "kept", "the user asked to remember it"
         answer = f"I will remember: {fact}"
@@ -167,7 +167,7 @@ class AssistantNodes:
     def recall(self, state: AssistantState, step: Step) -> Doing[dict[str, Any]]:
         """Finds what the user told that has to do with the question. Without it, the question is answered as well."""
         assert self.memory is not None
-        scope, _ = owner_of(get_config())
+        scope, _ = _asking()
         items: tuple[MemoryItem, ...] = ()
         step["reason"] = "by likeness to the question"
         try:
@@ -175,7 +175,7 @@ class AssistantNodes:
         except RagloomError as error:
             step["reason"] = f"the memory failed: {error}"
         facts = [item.fact for item in items if not refusal_of_fact(item.fact)]
-        found = yield from findings(self.guard, "input", facts, {"question": state["asked"]})
+        found = yield from findings(self.guard, "input", facts, check_context(state["asked"]))
         shown = [" ".join(each.text.split()) for each in found if not is_blocked(each)]
         step["decision"] = f"{len(shown)} facts"
         if too_long := len(items) - len(facts):
@@ -186,7 +186,7 @@ class AssistantNodes:
 
     def answer(self, state: AssistantState, step: Step) -> Doing[dict[str, Any]]:
         """Asks the strategy the standalone question; its sentences go out as it says them."""
-        graph = strategy_of(self.strategy, get_config())
+        graph = strategy_of(self.strategy, lambda: _asking()[0])
         name, facts = graph.get_name(), state["recalled"]
         reply: GraphReply = yield AskTold(AskGraph(lambda: graph, state["asked"], get_stream_writer()), facts)
         given = answer_of_strategy(reply.result, [name], owner=None, streamed=reply.streamed)
@@ -212,6 +212,11 @@ class AssistantNodes:
         return "remember" if self.memory and fact_to_remember(asked) else "listen"
 
 
-def strategy_of(strategy: Strategy, config: Any) -> Any:
-    """The graph that answers in a run: the one that was given, or the one for who asks."""
-    return strategy if isinstance(strategy, Pregel) else strategy(owner_of(config)[0])
+def strategy_of(strategy: Strategy, who: Callable[[], AccessScope]) -> Any:
+    """The graph that answers: the one that was given, or the one for who asks."""
+    return strategy if isinstance(strategy, Pregel) else strategy(who())
+
+
+def _asking() -> tuple[AccessScope, str]:
+    """Who asks in the run that is going on, and in which thread."""
+    return who_asks(get_config(), get_runtime().context)

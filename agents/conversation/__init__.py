@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .follow_up import why_follow_up
     from .history import History, Turn
     from .memory import LongTermMemory, MemoryItem
-    from .scope import Scope
     from .standalone import Standalone, aresolve_question, follow_up_node, resolve_question, standalone_question
     from .summary import Summarised, ThreadSummary, summarise_thread
     from .threads import ThreadInfo, Threads
@@ -25,7 +24,6 @@ __all__ = (
     "History",
     "LongTermMemory",
     "MemoryItem",
-    "Scope",
     "Standalone",
     "Summarised",
     "ThreadInfo",
@@ -50,7 +48,6 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "follow_up": ["why_follow_up"],
         "history": ["History", "Turn"],
         "memory": ["LongTermMemory", "MemoryItem"],
-        "scope": ["Scope"],
         "standalone": [
             "Standalone",
             "aresolve_question",

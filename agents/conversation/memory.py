@@ -17,11 +17,11 @@ from typing import Any, Self
 from langgraph.store.base import Item
 from langgraph.store.sqlite import SqliteStore
 
+from ...access import AccessScope
 from ...errors import UsageError
 from ...models import Embedder
 from .database import Database
 from .phrases import terms_of
-from .scope import Scope
 
 __all__ = ("LongTermMemory", "MemoryItem")
 
@@ -54,8 +54,8 @@ class LongTermMemory:
 
     Example:
         >>> with LongTermMemory.open("chat.sqlite") as memory:  # doctest: +SKIP
-        ...     memory.remember(Scope("ana"), "I work in the Vienna office.")
-        ...     memory.recall(Scope("ana"), "Which office is mine?")[0].fact
+        ...     memory.remember(AccessScope(user="ana"), "I work in the Vienna office.")
+        ...     memory.recall(AccessScope(user="ana"), "Which office is mine?")[0].fact
         'I work in the Vienna office.'
     """
 
@@ -75,7 +75,7 @@ class LongTermMemory:
         """Opens the file, or makes it."""
         return cls(path, embedder=embedder)
 
-    def remember(self, scope: Scope, fact: str, *, thread: str = "") -> MemoryItem:
+    def remember(self, scope: AccessScope, fact: str, *, thread: str = "") -> MemoryItem:
         """Keeps a fact. The same fact is kept once, with the thread it was told in last."""
         fact = " ".join(fact.encode("utf-8", "replace").decode().split())
         if not fact:
@@ -89,11 +89,11 @@ class LongTermMemory:
             self._store.put(scope.namespace, item.id, value, index=False)
         return item
 
-    def list(self, scope: Scope) -> tuple[MemoryItem, ...]:
+    def list(self, scope: AccessScope) -> tuple[MemoryItem, ...]:
         """All facts of the user, the newest first."""
         return tuple(_item(each) for each in self._items(scope))
 
-    def recall(self, scope: Scope, query: str, k: int = 3) -> tuple[MemoryItem, ...]:
+    def recall(self, scope: AccessScope, query: str, k: int = 3) -> tuple[MemoryItem, ...]:
         """At most `k` facts of the user that have to do with the query, the nearest first."""
         items = self._items(scope)
         if not items or k < 1:
@@ -103,7 +103,7 @@ class LongTermMemory:
         ranked = sorted(zip(scores, items, strict=True), key=lambda pair: -pair[0])
         return tuple(_item(item) for score, item in ranked[:k] if score > least)
 
-    def forget(self, scope: Scope, *, thread: str | None = None, item: str | None = None) -> int:
+    def forget(self, scope: AccessScope, *, thread: str | None = None, item: str | None = None) -> int:
         """Forgets, without a trace: one item, what was told in a thread, or with neither all of the user; how much."""
         if thread is not None and item is not None:
             raise UsageError("forget takes a thread or an item", hint="call it twice for both")
@@ -118,19 +118,19 @@ class LongTermMemory:
         self._database.erase()  # always: an earlier try may have ended before it could
         return len(keys)
 
-    async def aremember(self, scope: Scope, fact: str, *, thread: str = "") -> MemoryItem:
+    async def aremember(self, scope: AccessScope, fact: str, *, thread: str = "") -> MemoryItem:
         """As `remember`."""
         return await asyncio.to_thread(self.remember, scope, fact, thread=thread)
 
-    async def alist(self, scope: Scope) -> tuple[MemoryItem, ...]:
+    async def alist(self, scope: AccessScope) -> tuple[MemoryItem, ...]:
         """As `list`."""
         return await asyncio.to_thread(self.list, scope)
 
-    async def arecall(self, scope: Scope, query: str, k: int = 3) -> tuple[MemoryItem, ...]:
+    async def arecall(self, scope: AccessScope, query: str, k: int = 3) -> tuple[MemoryItem, ...]:
         """As `recall`."""
         return await asyncio.to_thread(self.recall, scope, query, k)
 
-    async def aforget(self, scope: Scope, *, thread: str | None = None, item: str | None = None) -> int:
+    async def aforget(self, scope: AccessScope, *, thread: str | None = None, item: str | None = None) -> int:
         """As `forget`."""
         return await asyncio.to_thread(self.forget, scope, thread=thread, item=item)
 
@@ -144,7 +144,7 @@ class LongTermMemory:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _items(self, scope: Scope) -> Sequence[Item]:
+    def _items(self, scope: AccessScope) -> Sequence[Item]:
         """All items of the user, the newest first. A namespace below the user's would be another's: none is read."""
         found: dict[str, Item] = {}
         with self._database.errors("read", _UNREADABLE):

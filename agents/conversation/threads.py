@@ -13,10 +13,10 @@ from typing import Self
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base.id import UUID
 
+from ...access import AccessScope
 from ...errors import UsageError
 from .database import Database
 from .saver import ScopedSaver
-from .scope import Scope
 
 __all__ = ("ThreadInfo", "Threads")
 
@@ -37,17 +37,17 @@ class ThreadInfo:
 class Threads:
     """The threads of all users, for the checkpointer of a graph.
 
-    Threads are named per user and tenant, fail-closed: a `Scope` without a user is an error, and the saver refuses a
+    Threads are named per user and tenant, fail-closed: a scope without a user is an error, and the saver refuses a
     `thread_id` that no scope made. Several processes may use one file. What a finished node did survives a kill where
     the graph runs with `durability="sync"`; `graph.invoke(None, config)` goes on from there. LangGraph's savers keep
     all threads for ever; `retain` and `delete` are ours, and leave no byte behind.
 
-    For many servers use LangGraph's `PostgresSaver` with `Scope.thread_key` as the thread id: the rest of the graph
-    stays as it is.
+    For many servers use LangGraph's `PostgresSaver` with `AccessScope.thread_key` as the thread id: the rest of the
+    graph stays as it is.
 
         >>> with Threads.open("chat.sqlite") as threads:  # doctest: +SKIP
         ...     graph = naive_rag(retriever, llm, checkpointer=threads.saver)
-        ...     graph.invoke({"messages": [("user", "Hello")]}, threads.config(Scope("ana"), "1"))
+        ...     graph.invoke({"messages": [("user", "Hello")]}, threads.config(AccessScope(user="ana"), "1"))
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,20 +63,20 @@ class Threads:
         """Opens the file, or makes it. `StoreError` where it is damaged or another program's."""
         return cls(path)
 
-    def config(self, scope: Scope, thread: str) -> RunnableConfig:
+    def config(self, scope: AccessScope, thread: str) -> RunnableConfig:
         """What a graph with this saver is called with, to go on with a user's thread."""
         return {"configurable": {"thread_id": scope.thread_key(thread)}}
 
-    def list(self, scope: Scope) -> tuple[ThreadInfo, ...]:
+    def list(self, scope: AccessScope) -> tuple[ThreadInfo, ...]:
         """The user's threads, the one used last first."""
         found = [ThreadInfo(scope.thread_of(key), _time(newest)) for key, newest in self._keys(scope.prefix)]
         return tuple(sorted(found, key=lambda info: info.updated, reverse=True))
 
-    def delete(self, scope: Scope, thread: str) -> bool:
+    def delete(self, scope: AccessScope, thread: str) -> bool:
         """Forgets a thread of the user, without a trace; whether there was one."""
         return self._delete([scope.thread_key(thread)]) > 0
 
-    def forget(self, scope: Scope) -> int:
+    def forget(self, scope: AccessScope) -> int:
         """Forgets all threads of the user, without a trace; how many."""
         return self._delete([key for key, _ in self._keys(scope.prefix)])
 
@@ -87,15 +87,15 @@ class Threads:
         before = datetime.now(UTC) - timedelta(days=days)
         return self._delete([key for key, newest in self._keys("") if _time(newest) < before])
 
-    async def alist(self, scope: Scope) -> tuple[ThreadInfo, ...]:
+    async def alist(self, scope: AccessScope) -> tuple[ThreadInfo, ...]:
         """As `list`."""
         return await asyncio.to_thread(self.list, scope)
 
-    async def adelete(self, scope: Scope, thread: str) -> bool:
+    async def adelete(self, scope: AccessScope, thread: str) -> bool:
         """As `delete`."""
         return await asyncio.to_thread(self.delete, scope, thread)
 
-    async def aforget(self, scope: Scope) -> int:
+    async def aforget(self, scope: AccessScope) -> int:
         """As `forget`."""
         return await asyncio.to_thread(self.forget, scope)
 

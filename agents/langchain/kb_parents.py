@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from langchain_core.documents import Document
 
+from ...access import AccessScope, scope_from
 from ...errors import UsageError
 from ...retrieval.store.filters import all_of, quote, to_predicate, where_in
-from ...retrieval.store.schema import COLUMNS, row_to_node
+from ...retrieval.store.schema import NODE_COLUMNS, row_to_node
 
 if TYPE_CHECKING:
     from llama_index.core.schema import TextNode
@@ -24,13 +25,14 @@ __all__ = ("KnowledgeBaseParents",)
 class KnowledgeBaseParents:
     """Puts the chunks of a document together again, all of them or those around a child.
 
-    Sees what a retriever with the same `tenant`, `collection` and `filters` sees, and nothing else: give both the same.
+    Sees what a retriever with the same `scope`, `collection` and `filters` sees, and nothing else: give both the same.
     Windows of one document that overlap or touch become one parent, so no text is given twice.
 
     Args:
         kb: the knowledge base in which the children were found.
         neighbours: how many chunks before and after each child; None: the whole document.
-        tenant: whose chunks may be seen; another tenant's never are.
+        scope: whose chunks may be seen, as of `KnowledgeBase.retriever`.
+        tenant: short for a scope with this tenant and no groups.
         collection: only this source.
         filters: LlamaIndex metadata filters; chunks that do not meet them are left out of the parents.
 
@@ -45,6 +47,7 @@ class KnowledgeBaseParents:
         kb: KnowledgeBase,
         *,
         neighbours: int | None = None,
+        scope: AccessScope | None = None,
         tenant: str = "",
         collection: str | None = None,
         filters: MetadataFilters | None = None,
@@ -52,11 +55,9 @@ class KnowledgeBaseParents:
         if neighbours is not None and neighbours < 0:
             raise UsageError(f"neighbours is {neighbours}", hint="use 0 or more, or None for the whole document")
         self.kb, self.neighbours = kb, neighbours
-        self._scope = [
-            f"tenant = {quote(tenant)}",
-            None if collection is None else f"collection = {quote(collection)}",
-            to_predicate(filters),
-        ]
+        self.scope = scope_from(scope, tenant)
+        self._limits = [None if collection is None else f"collection = {quote(collection)}", to_predicate(filters)]
+        kb.visible_to(self.scope)  # an error now rather than at the first question
 
     def of(self, children: Sequence[Document]) -> list[Document | None]:
         """The parent of each child, as the newest snapshot has it; None where it cannot be seen."""
@@ -75,8 +76,8 @@ class KnowledgeBaseParents:
 
     def _chunks(self, doc_ids: set[str]) -> dict[str, list[TextNode]]:
         """The chunks of these documents, in the order of the text."""
-        where = all_of([*self._scope, where_in("doc_id", sorted(doc_ids))])
-        rows = self.kb.table.snapshot().rows(where, [*COLUMNS, "metadata"]).to_pylist()
+        where = all_of([self.kb.visible_to(self.scope), *self._limits, where_in("doc_id", sorted(doc_ids))])
+        rows = self.kb.table.snapshot().rows(where, [*NODE_COLUMNS]).to_pylist()
         found: dict[str, list[TextNode]] = {}
         for row in sorted(rows, key=lambda row: (row["start"], row["end"])):
             found.setdefault(row["doc_id"], []).append(row_to_node(row))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .options import GroupOption
 from .output import JsonOption, KbOption, console, emit, note
 
 __all__ = ("app",)
@@ -19,6 +20,7 @@ def list_documents(
     kb: KbOption = None,
     source: Annotated[str | None, typer.Option(help="Only this knowledge source.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose documents.")] = None,
+    group: GroupOption = None,
     json: JsonOption = False,
 ) -> None:
     """List ingested documents; with --json, one object a line."""
@@ -27,8 +29,8 @@ def list_documents(
     from ..retrieval import KnowledgeBase
     from ..settings import load_settings
 
-    settings = load_settings(kb=kb, tenant=tenant)
-    records = KnowledgeBase.open(settings.kb).documents(tenant=settings.tenant, collection=source)
+    settings = load_settings(kb=kb, tenant=tenant, groups=group or None)
+    records = KnowledgeBase.open(settings.kb).documents(scope=settings.scope, collection=source)
     if json:
         for record in records:
             emit(asdict(record))
@@ -50,14 +52,15 @@ def delete_documents(
     kb: KbOption = None,
     source: Annotated[str | None, typer.Option(help="Only in this knowledge source.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose documents.")] = None,
+    group: GroupOption = None,
     json: JsonOption = False,
 ) -> None:
     """Delete documents from the knowledge base (never the files). Exits with 1 if none is found."""
     from ..retrieval import KnowledgeBase
     from ..settings import load_settings
 
-    settings = load_settings(kb=kb, tenant=tenant)
-    deleted = KnowledgeBase.open(settings.kb).delete(documents, tenant=settings.tenant, collection=source)
+    settings = load_settings(kb=kb, tenant=tenant, groups=group or None)
+    deleted = KnowledgeBase.open(settings.kb).delete(documents, scope=settings.scope, collection=source)
     if json:
         emit({"deleted": deleted})
     else:

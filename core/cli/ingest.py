@@ -22,6 +22,15 @@ def ingest(
     kb: KbOption = None,
     source: Annotated[str | None, typer.Option(help="Name of the knowledge source they belong to.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant whom they belong to.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="Only members of this group see them (repeatable).")
+    ] = None,
+    no_groups: Annotated[
+        bool, typer.Option("--no-groups", help="Take their groups away: all of the tenant see them.")
+    ] = False,
+    require_scope: Annotated[
+        bool, typer.Option("--require-scope", help="From now on nobody reads without a tenant, a user or a group.")
+    ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents that vanished under these paths.")] = False,
     embedder: Annotated[str | None, typer.Option(help="Embedder, e.g. bundled:minilm or st:PATH.")] = None,
     chunk_strategy: Annotated[str | None, typer.Option(help="structure, paragraph, sentence or tokens.")] = None,
@@ -33,7 +42,9 @@ def ingest(
 ) -> None:
     """Bring the knowledge base up to date with files and folders.
 
-    Unchanged files cost a hash. Exits with 1 only if no file could be read, or the store could not be written.
+    Unchanged files cost a hash. Without --group a document keeps the groups that it has.
+
+    Exits with 1 only if no file could be read, or the store could not be written.
     """
     from ..settings import load_settings
 
@@ -47,10 +58,14 @@ def ingest(
         chunk_overlap=chunk_overlap,
         max_file_mb=max_file_mb,
     )
+    if group and no_groups:
+        raise UsageError("--group and --no-groups exclude each other")
     missing = [str(path) for path in paths if not path.expanduser().exists() and not path.is_symlink()]
     if len(missing) == len(paths) and not prune:
         raise UsageError(f"no such file or folder: {missing[0]!r}")
-    report = run_ingestion(open_for_ingestion(settings), paths, settings, prune=prune, wait=wait)
+    opened = open_for_ingestion(settings, require_scope=require_scope)
+    groups = [] if no_groups else group or None
+    report = run_ingestion(opened, paths, settings, groups=groups, prune=prune, wait=wait)
     if json:
         emit(report.to_dict())
     else:
@@ -59,26 +74,33 @@ def ingest(
         raise typer.Exit(1)
 
 
-def open_for_ingestion(settings: Settings) -> KnowledgeBase:
+def open_for_ingestion(settings: Settings, *, require_scope: bool = False) -> KnowledgeBase:
     """The knowledge base with the chunk settings that were asked for, or those it has."""
     from dataclasses import replace
 
     from ..retrieval import KnowledgeBase
 
-    kb = KnowledgeBase(settings.kb, embedder=settings.embedder)
+    kb = KnowledgeBase(settings.kb, embedder=settings.embedder, requires_scope=require_scope)
     asked: dict[str, Any] = {
         "strategy": settings.chunk_strategy,
         "size": settings.chunk_size,
         "overlap": settings.chunk_overlap,
     }
     asked = {name: value for name, value in asked.items() if value is not None}
-    return (
-        KnowledgeBase(settings.kb, embedder=settings.embedder, chunking=replace(kb.chunking, **asked)) if asked else kb
-    )
+    if not asked:
+        return kb
+    chunking = replace(kb.chunking, **asked)
+    return KnowledgeBase(settings.kb, embedder=settings.embedder, chunking=chunking, requires_scope=require_scope)
 
 
 def run_ingestion(
-    kb: KnowledgeBase, paths: list[Path], settings: Settings, *, prune: bool = False, wait: float | None = None
+    kb: KnowledgeBase,
+    paths: list[Path],
+    settings: Settings,
+    *,
+    groups: list[str] | None = None,
+    prune: bool = False,
+    wait: float | None = None,
 ) -> IngestReport:
     """Ingests with a progress bar on stderr: files, megabytes, rate, remaining time."""
     from rich.progress import (
@@ -122,6 +144,7 @@ def run_ingestion(
             paths,
             collection=settings.source,
             tenant=settings.tenant,
+            groups=groups,
             prune=prune,
             max_file_bytes=int(settings.max_file_mb * 2**20),
             wait=wait,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RerankerOption, RerankFromOption
+from .options import GroupOption, RerankerOption, RerankFromOption
 from .output import JsonOption, KbOption, console, emit, note
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def retrieve(
     ] = None,
     source: Annotated[str | None, typer.Option(help="Only this knowledge source.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
+    group: GroupOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the passages that answer a query best."""
@@ -38,11 +39,20 @@ def retrieve(
     from ..retrieval.store.filters import parse_filter
     from ..settings import load_settings
 
-    settings = load_settings(kb=kb, mode=mode, top_k=top_k, reranker=reranker, rerank_from=rerank_from, tenant=tenant)
+    settings = load_settings(
+        kb=kb,
+        mode=mode,
+        top_k=top_k,
+        reranker=reranker,
+        rerank_from=rerank_from,
+        tenant=tenant,
+        groups=group or None,
+    )
     given = {"alpha": alpha, "fusion": fusion}  # the retriever refuses them where they mean nothing
     options = settings.retriever_options() | {name: value for name, value in given.items() if value is not None}
     retriever: Any = KnowledgeBase.open(settings.kb, embedder=settings.embedder).retriever(
         **options,
+        scope=settings.scope,
         filters=MetadataFilters(filters=[parse_filter(text) for text in filters]) if filters else None,
         collection=source,
     )

@@ -58,11 +58,11 @@ class Passage:
 
 
 def read_passages(kb: KnowledgeBase, tenant: str) -> list[Passage]:
-    """All passages of a tenant, as they follow one another in the documents."""
-    from ...retrieval.store.filters import quote
+    """All passages that all of a tenant may see, as they follow one another in the documents."""
+    from ...access import scope_from
 
     columns = ["id", "source", "page", "start", "body_at", "content", "vector"]
-    rows = kb.table.snapshot().rows(f"tenant = {quote(tenant)}", columns).to_pylist()
+    rows = kb.table.snapshot().rows(kb.visible_to(scope_from(None, tenant)), columns).to_pylist()
     rows.sort(key=lambda row: (row["source"], row["start"], row["id"]))
     return [
         Passage(

@@ -6,19 +6,24 @@ the published adapters). A built-in column is compared as such, any other key th
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
-from .schema import BUILT_IN, COLUMNS
+from .schema import BUILT_IN, COLUMNS, EVERYONE
 
 if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
-__all__ = ("all_of", "parse_filter", "quote", "to_predicate", "where_in")
+    from ...access import AccessScope
+
+__all__ = ("all_of", "parse_filter", "quote", "to_predicate", "visible_to", "where_in")
 
 _COMPARISONS = {"==": "=", "!=": "!=", ">": ">", ">=": ">=", "<": "<", "<=": "<="}
+_TEXTUAL = ("contains", "text_match", "text_match_insensitive", "is_empty")
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 _CLI_FILTER = re.compile(r"^\s*([\w.-]+)\s*(!=|>=|<=|==|=|>|<)\s*(.*)$", re.DOTALL)
 
 
@@ -27,8 +32,27 @@ def quote(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise UsageError(f"a filter cannot compare with {value!r}", hint="give a finite number")
         return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
+    text = str(value)
+    if _NO_TEXT.search(text):
+        raise UsageError("a filter, a tenant or a group holds what is no text", hint="give valid Unicode")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def visible_to(scope: AccessScope | None) -> str:
+    """What a scope may see: its tenant's documents that are for everyone, or for a group of it.
+
+    Without a scope: what belongs to no tenant and is for everyone.
+    """
+    tenant, groups = (scope.tenant, scope.groups) if scope else ("", ())
+    return f"tenant = {quote(tenant)} AND {_in_groups([EVERYONE, *groups])}"
+
+
+def _in_groups(groups: Iterable[object]) -> str:
+    names = ", ".join(quote(str(group)) for group in groups)
+    return f"array_has_any(groups, [{names}])" if names else "false"
 
 
 def where_in(column: str, values: Iterable[object]) -> str:
@@ -93,23 +117,26 @@ def _operand(key: str, values: Sequence[object]) -> str:
 
 def _of_column(key: str, value: Any) -> Any:
     """The value in the type of a built-in column."""
-    if value is None:
-        return None
     if COLUMNS[key][0] == "string":
         return str(value)
-    if not isinstance(value, (int, float)):
-        raise UsageError(f"a filter on {key!r} takes a number, not {value!r}")
-    return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or abs(value) >= 2**31:
+        raise UsageError(f"a filter on {key!r} takes a whole number, not {value!r}")
+    return int(value)
 
 
 def _leaf(item: MetadataFilter) -> str:
     operator = item.operator.value
-    values: list[Any] = list(item.value) if isinstance(item.value, (list, tuple)) else [item.value]
+    given: list[Any] = list(item.value) if isinstance(item.value, (list, tuple)) else [item.value]
+    values = [value for value in given if value is not None]
+    if item.key == "groups":
+        return _of_groups(operator, values)
+    if operator in _TEXTUAL:
+        return _of_text(item.key, operator, values)
     if item.key in BUILT_IN:
         values = [_of_column(item.key, value) for value in values]
-    operand = _operand(item.key, [value for value in values if value is not None])
+    operand = _operand(item.key, values)
     if operator in _COMPARISONS:
-        literal = quote(values[0])
+        literal = quote(_one(item.key, values))
         if operator == "!=":  # a chunk without the key differs from every value
             return f"{operand} IS NULL OR {operand} != {literal}"
         return f"{operand} {_COMPARISONS[operator]} {literal}"
@@ -117,13 +144,39 @@ def _leaf(item: MetadataFilter) -> str:
         return where_in(operand, values)
     if operator == "nin":
         return f"{operand} IS NULL OR NOT ({where_in(operand, values)})"
-    if operator in ("contains", "text_match"):
-        return f"contains({operand}, {quote(values[0])})"
-    if operator == "text_match_insensitive":
-        return f"contains(lower({operand}), lower({quote(values[0])}))"
-    if operator == "is_empty":
-        return f"{operand} IS NULL OR {operand} = ''"
     raise UsageError(
         f"the filter operator {operator!r} (on {item.key!r}) is not supported",
         hint="use ==, !=, >, >=, <, <=, in, nin, contains, text_match or is_empty",
+    )
+
+
+def _of_text(key: str, operator: str, values: Sequence[object]) -> str:
+    """A filter on the words of a value."""
+    if COLUMNS.get(key, ("string", ""))[0] != "string":
+        raise UsageError(f"the filter operator {operator!r} does not go with {key!r}, a number", hint="use == or >=")
+    operand = _operand(key, [])
+    if operator == "is_empty":
+        return f"{operand} IS NULL OR {operand} = ''"
+    literal = quote(str(_one(key, values)))
+    if operator == "text_match_insensitive":
+        return f"contains(lower({operand}), lower({literal}))"
+    return f"contains({operand}, {literal})"
+
+
+def _one(key: str, values: Sequence[object]) -> object:
+    if not values:
+        raise UsageError(f"the filter on {key!r} compares with nothing", hint="give a value")
+    return values[0]
+
+
+def _of_groups(operator: str, values: Sequence[object]) -> str:
+    """A filter on the list of a document's groups. It narrows what the scope lets through, as every filter does."""
+    if operator in ("==", "contains", "in", "any"):
+        return _in_groups(values)
+    if operator in ("!=", "nin"):
+        return f"NOT ({_in_groups(values)})"
+    if operator == "is_empty":
+        return _in_groups([EVERYONE])
+    raise UsageError(
+        f"the filter operator {operator!r} does not go with groups", hint="use ==, !=, in, nin or is_empty"
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from ...access import checked_groups
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from llama_index.core.schema import BaseNode, TextNode
 
-__all__ = ("BUILT_IN", "COLUMNS", "node_to_row", "row_to_node", "schema")
+__all__ = ("BUILT_IN", "COLUMNS", "EVERYONE", "NODE_COLUMNS", "node_to_row", "row_to_node", "schema", "stored_groups")
 
 COLUMNS: dict[str, tuple[str, Any]] = {
     "id": ("string", ""),
@@ -29,14 +31,21 @@ COLUMNS: dict[str, tuple[str, Any]] = {
     "embed_key": ("string", ""),
     "content": ("string", ""),
 }
-"""Column name to (Arrow type, value where a node lacks it). `metadata` (JSON) and `vector` come on top.
+"""Column name to (Arrow type, value where a node lacks it). `metadata` (JSON), `vector` and `groups` come on top.
 
 `content` is what is embedded and indexed: a context line, then the passage's own text from `body_at` on.
 """
 
+NODE_COLUMNS = (*COLUMNS, "metadata", "groups")
+"""What `row_to_node` needs of a row."""
+
+EVERYONE = ""
+"""In the column `groups`: the document is for all of its tenant. A row without any group is for nobody."""
+
 BUILT_IN = frozenset(COLUMNS) - {"id", "embed_key", "content", "body_at"}
 """Columns that a filter may name directly; every other key is looked up in the JSON `metadata`."""
 
+_WHOSE = ("tenant", "groups")
 _IN_NODE = ("collection", "source", "title", "format", "page", "page_label", "headings", "start", "end")
 
 
@@ -47,7 +56,13 @@ def schema(dimension: int) -> pa.Schema:
     fields = [pa.field(name, getattr(pa, kind)(), nullable=False) for name, (kind, _) in COLUMNS.items()]
     fields.append(pa.field("metadata", pa.json_()))
     fields.append(pa.field("vector", pa.list_(pa.float32(), dimension)))
+    fields.append(pa.field("groups", pa.list_(pa.string()), nullable=False))
     return pa.schema(fields)
+
+
+def stored_groups(groups: Collection[str]) -> list[str]:
+    """A document's groups as the column holds them."""
+    return list(groups) or [EVERYONE]
 
 
 def row_to_node(row: Mapping[str, Any]) -> TextNode:
@@ -58,9 +73,10 @@ def row_to_node(row: Mapping[str, Any]) -> TextNode:
     from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
     metadata = {name: row[name] for name in _IN_NODE if row[name] not in ("", None)}
-    if row["tenant"]:
-        metadata["tenant"] = row["tenant"]
     metadata.update(json.loads(row["metadata"] or "{}"))
+    # Whose a passage is says the store alone, never the file that it was read from.
+    metadata.update(tenant=row["tenant"], groups=[group for group in row["groups"] if group != EVERYONE])
+    metadata = {name: value for name, value in metadata.items() if name not in _WHOSE or value}
     node = TextNode(
         id_=row["id"],
         text=row["content"][row["body_at"] :],
@@ -82,6 +98,7 @@ def node_to_row(node: BaseNode, embedding: Sequence[float]) -> dict[str, Any]:
     metadata = dict(node.metadata)
     row: dict[str, Any] = {name: default for name, (_, default) in COLUMNS.items()}
     row.update({name: metadata.pop(name) for name in (*_IN_NODE, "tenant") if name in metadata})
+    row["groups"] = stored_groups(checked_groups(metadata.pop("groups", ())))
     row.update(
         id=node.node_id,
         doc_id=node.ref_doc_id or "",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
 from .filters import where_in
-from .schema import schema
+from .schema import EVERYONE, schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,15 +134,32 @@ class ChunkTable:
 
     def _open_or_create(self) -> Table:
         if self.name in self._db.list_tables().tables:
-            return self._db.open_table(self.name)
-        from lancedb.index import FTS, Bitmap, BTree
+            return self._with_groups(self._db.open_table(self.name))
+        from lancedb.index import FTS, Bitmap, BTree, LabelList
 
         table = self._db.create_table(self.name, schema=schema(self.dimension), exist_ok=True)
         table.create_index("content", config=FTS(with_position=False))
-        # Every query names a tenant: without this index the filter scans the whole column.
+        # Every query names a tenant and groups: without these indexes the filter scans the whole columns.
         table.create_index("tenant", config=Bitmap())
+        table.create_index("groups", config=LabelList())
         table.create_index("collection", config=Bitmap())
         table.create_index("doc_id", config=BTree())
+        return table
+
+    @staticmethod
+    def _with_groups(table: Table) -> Table:
+        """A table of the time before groups gets them: its documents are for all of their tenant. One small commit."""
+        if "groups" in table.schema.names:
+            return table
+        from lancedb.index import LabelList
+
+        try:
+            table.add_columns({"groups": f"make_array('{EVERYONE}')"})
+            table.create_index("groups", config=LabelList())
+        except (RuntimeError, ValueError):
+            table.checkout_latest()
+            if "groups" not in table.schema.names:  # nor did another process add them just now
+                raise
         return table
 
     def snapshot(self) -> Snapshot:

@@ -23,13 +23,12 @@ from llama_index.core.vector_stores.types import (
 
 from ...errors import UsageError
 from .filters import all_of, to_predicate, where_in
-from .schema import COLUMNS, node_to_row, row_to_node, schema
+from .schema import NODE_COLUMNS, node_to_row, row_to_node, schema
 from .table import ChunkTable
 
 __all__ = ("LanceVectorStore",)
 
 _LEXICAL = {VectorStoreQueryMode.TEXT_SEARCH, VectorStoreQueryMode.SPARSE}
-_COLUMNS = [*COLUMNS, "metadata"]
 
 
 class LanceVectorStore(BasePydanticVectorStore):
@@ -92,7 +91,7 @@ class LanceVectorStore(BasePydanticVectorStore):
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
         """The nodes that are among `node_ids` (in this order) and meet `filters`; without either, all."""
         predicate = all_of([where_in("id", node_ids) if node_ids is not None else None, to_predicate(filters)])
-        found = self._chunks.snapshot().rows(predicate, [*_COLUMNS, "vector"]).to_pylist()
+        found = self._chunks.snapshot().rows(predicate, [*NODE_COLUMNS, "vector"]).to_pylist()
         nodes = {row["id"]: row_to_node(row) for row in found}
         order = nodes if node_ids is None else [node_id for node_id in dict.fromkeys(node_ids) if node_id in nodes]
         return [nodes[node_id] for node_id in order]
@@ -141,7 +140,7 @@ class LanceVectorStore(BasePydanticVectorStore):
             scores = dict(list(snapshot.search_text(query.query_str or "", depth, predicate).items())[:depth])
         else:
             scores = snapshot.search_vector(query.query_embedding or [], top_k, predicate)
-        rows = snapshot.take(list(scores), _COLUMNS)
+        rows = snapshot.take(list(scores), [*NODE_COLUMNS])
         return VectorStoreQueryResult(
             nodes=[row_to_node(row) for row in rows],
             similarities=list(scores.values()),

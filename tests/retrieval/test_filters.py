@@ -132,5 +132,5 @@ def test_keys_and_operators_that_cannot_be() -> None:
         to_predicate(MetadataFilters(filters=[_leaf("a'b", "==", "x")]))
     with pytest.raises(UsageError, match=r"'all' .* is not supported"):
         to_predicate(MetadataFilters(filters=[_leaf("a", "all", ["x"])]))
-    with pytest.raises(UsageError, match="takes a number, not 'three'"):
+    with pytest.raises(UsageError, match="takes a whole number, not 'three'"):
         to_predicate(MetadataFilters(filters=[_leaf("page", "==", "three")]))

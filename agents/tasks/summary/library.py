@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from langchain_core.documents import Document
 
+from ....access import AccessScope
 from ....retrieval.documents import to_document
-from ....retrieval.store.filters import all_of, quote, to_predicate, where_in
-from ....retrieval.store.schema import COLUMNS, row_to_node
+from ....retrieval.store.filters import all_of, where_in
+from ....retrieval.store.schema import NODE_COLUMNS, row_to_node
 
 if TYPE_CHECKING:
     from llama_index.core.vector_stores.types import MetadataFilters
@@ -50,13 +51,14 @@ class Library(Protocol):
 
 
 class KnowledgeBaseLibrary:
-    """The documents of a knowledge base that a retriever with the same tenant, collection and filters sees.
+    """The documents of a knowledge base that a retriever with the same scope, collection and filters sees.
 
     Each call reads the newest snapshot. A document of which filters hide a part has its other passages only.
 
     Args:
         kb: the knowledge base.
-        tenant: whose documents may be seen; another tenant's never are.
+        scope: whose documents may be seen, as of `KnowledgeBase.retriever`.
+        tenant: short for a scope with this tenant and no groups.
         collection: only this source.
         filters: LlamaIndex metadata filters; all of them hold.
 
@@ -70,19 +72,20 @@ class KnowledgeBaseLibrary:
         self,
         kb: KnowledgeBase,
         *,
+        scope: AccessScope | None = None,
         tenant: str = "",
         collection: str | None = None,
         filters: MetadataFilters | None = None,
     ) -> None:
         self.kb = kb
-        in_collection = None if collection is None else f"collection = {quote(collection)}"
-        self._where = all_of([f"tenant = {quote(tenant)}", in_collection, to_predicate(filters)])
+        # What this retriever sees is what may be seen here: nothing that narrows it can be left out.
+        self._retriever = kb.retriever(mode="bm25", scope=scope, tenant=tenant, collection=collection, filters=filters)
 
     @classmethod
     def seen_by(cls, retriever: KnowledgeBaseRetriever) -> KnowledgeBaseLibrary:
-        """What this retriever sees: its tenant, its collection and its filters."""
-        library = cls(retriever.kb)
-        library._where = retriever.predicate  # the predicate itself: nothing that narrows it can be left out
+        """What this retriever sees: its scope, its collection and its filters."""
+        library = cls(retriever.kb, scope=retriever.scope)
+        library._retriever = retriever
         return library
 
     def entries(self) -> list[LibraryEntry]:
@@ -90,7 +93,7 @@ class KnowledgeBaseLibrary:
         if not self.kb.exists:
             return []
         columns = ["doc_id", "source", "title", "collection"]
-        rows = self.kb.table.snapshot().rows(self._where, columns)
+        rows = self.kb.table.snapshot().rows(self._retriever.predicate, columns)
         counted = rows.group_by(columns).aggregate([([], "count_all")]).to_pylist()
         found = [LibraryEntry(**{name: row[name] for name in columns}, passages=row["count_all"]) for row in counted]
         return sorted(found, key=lambda entry: (entry.source, entry.doc_id))
@@ -101,8 +104,8 @@ class KnowledgeBaseLibrary:
             return {}
         from llama_index.core.schema import NodeWithScore
 
-        where = all_of([self._where, where_in("doc_id", doc_ids)])
-        rows = self.kb.table.snapshot().rows(where, [*COLUMNS, "metadata"]).to_pylist()
+        where = all_of([self._retriever.predicate, where_in("doc_id", doc_ids)])
+        rows = self.kb.table.snapshot().rows(where, [*NODE_COLUMNS]).to_pylist()
         found: dict[str, list[Document]] = {each: [] for each in doc_ids}
         for row in sorted(rows, key=lambda row: (row["start"], row["end"])):
             own = found[row["doc_id"]]
