@@ -23,7 +23,8 @@ def with_nodes(
     """The same strategy with other nodes: each a function of the state, sync or async, that returns an update of it.
 
     Edges, checkpointer and name stay; the graph that is given stays as it is. What a node must return, the node that it
-    replaces shows. `UsageError` for a name that the graph does not have.
+    replaces shows. `UsageError` for a name that the graph does not have. Of a guard: what a node of your own finds is
+    not screened, what it says is checked before it becomes the answer.
 
         >>> def refine(state):  # doctest: +SKIP
         ...     return {"documents": state["documents"][:2]}
@@ -35,4 +36,6 @@ def with_nodes(
         if name not in builder.nodes:
             raise UsageError(f"the strategy has no node {name!r}", hint=f"it has {', '.join(builder.nodes)}")
         builder.nodes[name] = dataclasses.replace(builder.nodes[name], runnable=RunnableLambda(function, name=name))
-    return builder.compile(checkpointer=graph.checkpointer, name=graph.get_name())
+    made = builder.compile(checkpointer=graph.checkpointer, name=graph.get_name())
+    made.stream_channels = graph.stream_channels  # under a guard they are fewer
+    return made

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, StateGraph
 
+from .common.joining import finish
 from .common.nodes import CommonNodes, Parts
 from .common.state import StrategyInput, StrategyOutput, StrategyState
 
@@ -54,4 +55,4 @@ def naive_rag(
     graph.add_edge(last, "read")
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="naive")
+    return finish(graph, name="naive", checkpointer=checkpointer, guard=nodes.parts.guard)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from langgraph.graph import END, START, StateGraph
 
 from ...errors import UsageError
+from ...graphs.common.joining import finish
 from ...graphs.common.nodes import Parts
 from ...graphs.common.prompting import render_prompt
 from ...graphs.common.state import StrategyInput, StrategyOutput
@@ -42,7 +43,7 @@ def rag_agent(
     mode: Mode = "auto",
     json_schema: bool | None = None,
     max_answer_tokens: int = 256,
-    prompt: str = "read",
+    prompt: str | None = None,
     reader: BaseChatModel | None = None,
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -107,7 +108,7 @@ def rag_agent(
         critic=critic,
         budget=budget,
         max_answer_tokens=max_answer_tokens,
-        prompt=prompt,
+        prompt=prompt or ("read-guarded" if guard else "read"),
         reader=reader,
     )
     common: dict[str, Any] = {
@@ -121,7 +122,7 @@ def rag_agent(
     else:
         constrained = takes_json_schema(llm) if json_schema is None else json_schema
         graph = _with_json(JsonNodes(constrained=constrained, **common))
-    return graph.compile(checkpointer=checkpointer, name="agent")
+    return finish(graph, name="agent", checkpointer=checkpointer, guard=guard)
 
 
 def _agent(*, parts: Parts, sources: Mapping[str, AnySource], guard: Guard | None, unsupported: Unsupported) -> Any:

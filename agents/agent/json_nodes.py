@@ -62,7 +62,8 @@ class JsonNodes(AgentNodes):
             return {**update, "said": decision.answer}
         copied = decision.query.strip(" .?").casefold() == PLACEHOLDER
         query = state["prompted"] if copied else decision.query
-        step["decision"] = f"search {decision.source[:64]}: {query[:200]}"
+        known = decision.source if decision.source in offered or self.guard is None else "what is no source"
+        step["decision"] = f"search {known[:64]}" + (f": {query[:200]}" if self.guard is None else "")
         step["reason"] = f"search {len(state['searches']) + 1}, from {len(packed.taken)} passages"
         if packed.left_out:
             step["reason"] += f"; {len(packed.left_out)} passages left out whole, they do not fit"

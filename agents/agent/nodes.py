@@ -12,11 +12,21 @@ from langgraph.config import get_stream_writer
 
 from ...errors import UsageError
 from ...graphs.common.citing import cite
-from ...graphs.common.effects import Doing, Effect, node
+from ...graphs.common.effects import Doing, node
+from ...graphs.common.guarded import quieted
 from ...graphs.common.nodes import CommonNodes
 from ...graphs.common.packing import Packed
 from ...graphs.common.purse import Purse
 from ...graphs.common.reading import ReadAloud, Reading
+from ...graphs.common.screening import (
+    WITHHELD,
+    check_context,
+    findings,
+    is_blocked,
+    screened_passages,
+    tell_blocked,
+)
+from ...graphs.common.speaking import sentence_event, unheard
 from ...graphs.common.state import begin
 from ...graphs.common.support import AlsoAsked
 from ...guarding import Guard
@@ -25,14 +35,10 @@ from .access import AnySource, require_scope, visible
 from .found import Searched, all_found
 from .grounding import Unsupported
 from .ownership import asking, current_scope, is_strangers, strangers_messages
-from .screening import findings, screened_passages, tell_blocked
 from .searching import cheapest, look_up, share
 from .state import RagAgentState
 
-__all__ = ("WITHHELD", "AgentNodes")
-
-WITHHELD = "This cannot be answered here."
-"""What is said where the guard blocks the question, or all of the answer."""
+__all__ = ("AgentNodes",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,7 @@ class AgentNodes(CommonNodes):
             self.refuse(state)
             return (yield from body(state, step))
 
-        return node(name, owned, **options)
+        return node(name, owned if self.guard is None else quieted(owned), **options)
 
     def outer(self, name: str) -> Any:
         """The node of a body with steps of its own inside it: they stand behind it in `steps`."""
@@ -85,8 +91,8 @@ class AgentNodes(CommonNodes):
     def admit(self, state: RagAgentState, step: Step) -> Doing[dict[str, Any]]:
         """Is it known who asks, and may this be asked? Clears what an earlier turn of the thread left behind."""
         require_scope(self.sources, current_scope())
-        finding = (yield from findings(self.guard, "input", [state["asked"]]))[0]
-        blocked = finding.verdict == "block" or not finding.text.strip()
+        finding = (yield from findings(self.guard, "input", [state["asked"]], check_context(state["asked"])))[0]
+        blocked = is_blocked(finding)
         step["decision"] = "refused" if blocked else "changed" if finding.verdict == "change" else "admitted"
         step["reason"] = finding.reason or finding.rail or ("by the guard" if self.guard else "there is no guard")
         return {
@@ -123,7 +129,7 @@ class AgentNodes(CommonNodes):
             step["decision"], step["reason"] = "abstain", "the guard blocks the question"
             return self._withheld()
         supported = [each for each in state.get("draft") or [] if each["citations"]]
-        context = {"question": state["prompted"]}
+        context = check_context(state["prompted"])
         quotes = [cited["quote"] for each in supported for cited in each["citations"]]
         found = yield from findings(self.guard, "output", [*(each["text"] for each in supported), *quotes], context)
         found, of_quotes = found[: len(supported)], found[len(supported) :]
@@ -146,7 +152,7 @@ class AgentNodes(CommonNodes):
         write = get_stream_writer()
         for each in shown:
             if each["citations"]:
-                write({"type": "sentence", "text": each["text"], "citations": each["citations"]})
+                write(sentence_event(each["text"], each["citations"]))
         return update
 
     def also_asked(self, state: Any) -> list[str]:
@@ -155,7 +161,7 @@ class AgentNodes(CommonNodes):
 
     def read_aloud(
         self, question: str, packed: Packed, reading: Reading, purse: Purse, also: Sequence[str] = ()
-    ) -> Effect:
+    ) -> ReadAloud:
         """The effect that reads a packed prompt. Nothing is streamed before the guard has seen it: `cite` does that."""
         parts = self.parts
         critic = AlsoAsked(parts.critic, also) if also else parts.critic
@@ -168,7 +174,7 @@ class AgentNodes(CommonNodes):
             reading,
             parts.max_answer_tokens,
             purse.deadline,
-            _unheard,
+            unheard,
         )
 
     # -- routes -------------------------------------------------------------------------------------------------------
@@ -199,7 +205,7 @@ class AgentNodes(CommonNodes):
         left = share(self.purse(state))
         looked = yield from look_up(self.sources, current_scope(), name, query, so_far, left, step)
         searched = looked.searched
-        context = {"question": state["prompted"], "tool": searched["source"]}
+        context = check_context(state["prompted"], tool=searched["source"])
         kept = yield from screened_passages(self.guard, searched["documents"], context, step)
         note = QUARANTINED if searched["documents"] and not kept else searched["note"]
         searches = [*so_far, Searched(source=searched["source"], query=searched["query"], documents=kept, note=note)]
@@ -219,10 +225,6 @@ class AgentNodes(CommonNodes):
 
 QUARANTINED = "What was found may not be shown. Search for something else, or answer from what stands above."
 """What a model is told where the guard blocks all passages of a search."""
-
-
-def _unheard(piece: Any) -> None:
-    """Takes what a reading would stream."""
 
 
 def _as_changed(sentence: Mapping[str, Any], finding: Any, hidden: Collection[str]) -> dict[str, Any] | None:

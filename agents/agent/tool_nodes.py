@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 
-from ...graphs.common.asking import failure_of
+from ...graphs.common.asking import QUIET, failure_of
 from ...graphs.common.effects import Doing
 from ...types import Step
 from .found import all_found
@@ -24,18 +25,23 @@ class _Run:
 
     agent: Any
     question: str
+    quiet: bool = False
+    """Keep the model's tokens out of streams."""
+
+    def _config(self) -> RunnableConfig | None:
+        return RunnableConfig(tags=QUIET["tags"]) if self.quiet else None
 
     def _given(self) -> dict[str, Any]:
         return {"messages": [HumanMessage(self.question)]}
 
     def run(self) -> dict[str, Any]:
         """Blocking."""
-        state: dict[str, Any] = self.agent.invoke(self._given())
+        state: dict[str, Any] = self.agent.invoke(self._given(), self._config())
         return state
 
     async def arun(self) -> dict[str, Any]:
         """Awaited."""
-        state: dict[str, Any] = await self.agent.ainvoke(self._given())
+        state: dict[str, Any] = await self.agent.ainvoke(self._given(), self._config())
         return state
 
 

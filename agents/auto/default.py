@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...graphs import build_strategy, corrective_rag, multi_hop_rag
+from ...graphs.common.joining import Admitted
 from ...models import open_artifact
 from ...models.evaluator import UPPER
 from ...types import Budget
@@ -64,8 +65,8 @@ def default_auto(
         labels: what its labels mean.
         rules: as `load_policy(path).rules` gives them.
         checkpointer: LangGraph checkpointer, for threads.
-        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, `prompt`, `reader`, `transform`, as of every
-            strategy (`Parts.of`), for all paths; the budget is what they may cost together.
+        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, `prompt`, `reader`, `transform`, `guard`, as of
+            every strategy (`Parts.of`), for all paths; the budget is what they may cost together.
 
     Raises as the strategies do; `UsageError` for a rule that asks for a signal or a strategy that is not there.
 
@@ -75,7 +76,9 @@ def default_auto(
         'the answer of cheap'
     """
     budget = parts.get("budget") or Budget()
-    common: dict[str, Any] = {name: part for name, part in parts.items() if name != "budget"}
+    guard = parts.get("guard")
+    common: dict[str, Any] = {name: part for name, part in parts.items() if name not in ("budget", "guard")}
+    common |= {"guard": Admitted(guard)} if guard else {}
     grading: dict[str, Any] = {} if evaluator is None else {"evaluator": evaluator}
     own = {"corrective": {**grading, "web": web}, "fusion": grading}.get(cheap, {})
 
@@ -99,7 +102,8 @@ def default_auto(
         signals.append(QuestionClass(router, labels=labels))
     if rules is None:
         rules = [rule for rule in _rules(evaluator, router, web) if rule.to in expensive]
-    return auto_rag(first, expensive, weakness=Weakness(signals, rules), budget=budget, checkpointer=checkpointer)
+    weakness = Weakness(signals, rules)
+    return auto_rag(first, expensive, weakness=weakness, budget=budget, guard=guard, checkpointer=checkpointer)
 
 
 def _rules(evaluator: RetrievalEvaluator | str | None, router: Any, web: Any) -> list[Rule]:

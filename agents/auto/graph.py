@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
-from ...graphs.common.state import StrategyInput, StrategyOutput, begin
+from ...graphs.common.joining import enter, finish
+from ...graphs.common.state import StrategyInput, StrategyOutput
 from ...types import Budget
 from .nodes import AutoNodes
 from .signals import Abstained
@@ -18,6 +19,8 @@ from .weakness import Rule, Weakness
 
 if TYPE_CHECKING:
     from langgraph.graph.state import CompiledStateGraph
+
+    from ...guarding import Guard
 
 __all__ = ("auto_rag",)
 
@@ -29,6 +32,7 @@ def auto_rag(
     weakness: Weakness | None = None,
     budget: Budget | None = None,
     support_margin: float = 0.0,
+    guard: Guard | None = None,
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Answers by a cheap strategy, measures how weak that answer is, and runs an expensive one where it is.
@@ -59,6 +63,8 @@ def auto_rag(
         budget: what both paths may cost together.
         support_margin: how much less support, 0 to 1, an expensive answer may have and stand. Give both paths the same
             critic: scores of different ones lie on different scales.
+        guard: checks the question before either path sees it. What a path finds and says is for its own guard: give
+            that to the strategies, as `default_auto` does.
         checkpointer: LangGraph checkpointer, for threads.
 
     Raises `UsageError` for what is no strategy, or a rule that leads to none.
@@ -92,15 +98,13 @@ def auto_rag(
         support_margin=support_margin,
     )
     graph = StateGraph(AutoState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "run_cheap", guard)
     for name in ("run_cheap", "run_expensive"):
         graph.add_node(name, nodes.running(name))
     for name in ("decide", "keep"):
         graph.add_node(name, nodes.node(name))
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "run_cheap")
     graph.add_edge("run_cheap", "decide")
     graph.add_conditional_edges("decide", nodes.after_decision, ["run_expensive", "keep"])
     graph.add_edge("run_expensive", "keep")
     graph.add_edge("keep", END)
-    return graph.compile(checkpointer=checkpointer, name="auto")
+    return finish(graph, name="auto", checkpointer=checkpointer, guard=guard)

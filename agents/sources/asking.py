@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from ...graphs.common.asking import QUIET
 from .source import tool_argument
 
 __all__ = ("AskGraph", "AskTool", "GraphReply")
@@ -31,11 +32,13 @@ class AskGraph:
     question: str
     write: Callable[[Any], None] | None
     """Takes what it streams; None: nobody is to see it."""
+    quiet: bool = False
+    """Keep its models' tokens out of streams."""
 
     def run(self) -> GraphReply:
         """Blocking."""
         result, streamed = None, False
-        for mode, chunk in self.build().stream({"question": self.question}, stream_mode=["custom", "values"]):
+        for mode, chunk in self.build().stream(*self._given(), stream_mode=["custom", "values"]):
             result, streamed = self._take(mode, chunk, result, streamed)
         return GraphReply(result, streamed)
 
@@ -43,9 +46,12 @@ class AskGraph:
         """Awaited."""
         result, streamed = None, False
         graph = await asyncio.to_thread(self.build)
-        async for mode, chunk in graph.astream({"question": self.question}, stream_mode=["custom", "values"]):
+        async for mode, chunk in graph.astream(*self._given(), stream_mode=["custom", "values"]):
             result, streamed = self._take(mode, chunk, result, streamed)
         return GraphReply(result, streamed)
+
+    def _given(self) -> tuple[dict[str, Any], Any]:
+        return {"question": self.question}, QUIET if self.quiet else None
 
     def _take(self, mode: str, chunk: Any, result: Any, streamed: bool) -> tuple[Any, bool]:
         if mode == "values":

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ...graphs import build_strategy
 from ...graphs.closed.nodes import ClosedBookNodes
+from ...graphs.common.joining import Admitted, enter, finish
 from ...graphs.common.nodes import Parts
 from ...graphs.common.prompting import prompt_name
-from ...graphs.common.state import StrategyInput, StrategyOutput, begin
+from ...graphs.common.state import StrategyInput, StrategyOutput
 from ...types import Budget
 from .cascade_router import CascadeRouter
 from .embedding_router import EmbeddingRouter
@@ -82,8 +83,9 @@ def routed_rag(
         merge: `reciprocal_rank` or `round_robin`.
         fallback: name of the source that is asked where none is known.
         checkpointer: LangGraph checkpointer, for threads.
-        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, `prompt`, `transform`, as of every strategy
-            (`Parts.of`).
+        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, `prompt`, `transform`, `guard`, as of every
+            strategy (`Parts.of`). Under a guard what tools and strategies give is checked as well (`screened_answer`);
+            sentences of a strategy go out when it has ended.
 
     Raises `UsageError` where a source, the router, the fallback or an option cannot be.
 
@@ -116,22 +118,22 @@ def routed_rag(
         most_sources=most_sources,
         merging=merge,
         fallback=fallback,
-        closed=ClosedBookNodes(llm, common.budget, common.max_answer_tokens, prompt_name(CLOSED_BOOK, closed)),
+        closed=ClosedBookNodes(
+            llm, common.budget, common.max_answer_tokens, prompt_name(CLOSED_BOOK, closed), common.guard
+        ),
     )
-    return _joined(nodes).compile(checkpointer=checkpointer, name="routed")
+    return finish(_joined(nodes), name="routed", checkpointer=checkpointer, guard=common.guard)
 
 
 def _joined(nodes: RoutedNodes) -> StateGraph[Any, Any, Any, Any]:
     graph = StateGraph(RoutedState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "route", nodes.parts.guard)
     optional = ["transform"] * bool(nodes.parts.transform) + ["rerank"] * bool(nodes.parts.reranker)
     for name in ("route", "alone", "abstain", *optional, "read", "cite"):
         graph.add_node(name, nodes.node(name))
     graph.add_node("ask", nodes.asking())
     graph.add_node("merge", nodes.node("merge", clocked=False))
     to_sources = ["transform", "ask"] if "transform" in optional else ["ask"]
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "route")
     graph.add_conditional_edges("route", nodes.after_route, ["alone", "abstain", *to_sources])
     ends: dict[Hashable, str] = {"end": END, **{name: name for name in to_sources}}
     graph.add_conditional_edges("alone", nodes.after_alone, ends)
@@ -164,7 +166,8 @@ def _reader(
     """The strategy over any retrievers. It is built once now: an unknown name or option is refused with the graph."""
 
     def build(retriever: MergedRetriever, budget: Budget) -> Any:
-        options = {**parts, "budget": budget}
+        guard = parts.get("guard")
+        options = {**parts, "budget": budget, **({"guard": Admitted(guard)} if guard else {})}
         if isinstance(strategy, str):
             return build_strategy(strategy, retriever, llm, **options)
         return strategy(retriever, llm, **options)

@@ -14,7 +14,6 @@ from langgraph.types import Overwrite, Send
 
 from ...graphs.closed.nodes import ClosedBookNodes
 from ...graphs.common.effects import Doing, Search
-from ...graphs.common.multi_query import search_all
 from ...graphs.common.nodes import CommonNodes, tell_documents
 from ...graphs.common.purse import READING_SHARE
 from ...types import Budget, Step
@@ -25,6 +24,7 @@ from .merging import Merge, merged
 from .passing import own_update, passed_through
 from .route import NONE, valid_route
 from .router import BudgetedRouter, SourceRouter, routed
+from .screening import screened_answer
 from .source import Source
 from .state import Asking, RoutedState, Share, Way
 
@@ -63,7 +63,8 @@ class RoutedNodes(CommonNodes):
         route = valid_route((yield from routed(self.router, state["asked"], purse)), self.sources)
         named = [name for name in route.names if name != NONE]
         chosen = named[: self.most_sources]
-        reasons = [f"by {route.by or type(self.router).__name__}", route.failed or route.reason]
+        reasons = [f"by {route.by or type(self.router).__name__}"]
+        reasons += [self.shown(why)] if (why := route.failed or route.reason) else []
         way: Way = "alone" if NONE in route.names else "ask"
         if route.unknown and self.fallback is not None:
             chosen = [self.fallback]
@@ -229,12 +230,12 @@ class RoutedNodes(CommonNodes):
             return (yield from self._strategy_answer(state, step))
         if source.kind == "tool":
             tool: Any = source.answers
-            answer = answer_of((yield AskTool(tool, question)), names)
-            tell_documents(step, answer["documents"])
-            return answer
+            given = answer_of((yield AskTool(tool, question)), names)
+            tell_documents(step, given["documents"])
+            return (yield from screened_answer(self.parts.guard, question, given, step))
         retriever: Any = source.answers
         if len(state["search_queries"]) > 1 or state["hypotheses"]:
-            found = yield from search_all(retriever, state["search_queries"], state["hypotheses"], step)
+            found = yield from self.searching(retriever, state["search_queries"], state["hypotheses"], step)
             documents = with_provenance(found, source.name)
         else:
             documents = with_provenance((yield Search(retriever, question)), source.name)
@@ -244,10 +245,12 @@ class RoutedNodes(CommonNodes):
     def _strategy_answer(self, state: Asking, step: Step) -> Doing[SourceAnswer]:
         names, budget = state["names"], Budget(**state["share"])
         sources = [self.sources[name] for name in names]
-        write = get_stream_writer() if state["alone"] else None
-        if self.reader is None or sources[0].kind == "graph":
+        foreign = self.reader is None or sources[0].kind == "graph"
+        write = get_stream_writer() if state["alone"] and not (foreign and self.parts.guard) else None
+        if self.reader is None or foreign:
             reply: GraphReply = yield AskGraph(lambda: sources[0].graph(budget), state["asked"], write)
-            return answer_of_strategy(reply.result, names, owner=names[0], streamed=reply.streamed)
+            given = answer_of_strategy(reply.result, names, owner=names[0], streamed=reply.streamed)
+            return (yield from screened_answer(self.parts.guard, state["asked"], given, step))
         reader, retriever = self.reader, MergedRetriever(sources, merge=self.merging)
         reply = yield AskGraph(lambda: reader(retriever, budget), state["asked"], write)
         if retriever.failures:

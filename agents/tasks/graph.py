@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 from langgraph.pregel import Pregel
 
 from ...errors import UsageError
-from ...graphs.common.effects import node
-from ...graphs.common.state import StrategyInput, StrategyOutput, begin
+from ...graphs.common.joining import Admitted, enter, finish
+from ...graphs.common.state import StrategyInput, StrategyOutput
 from ...types import Budget
 from ..sources.route import NONE, UNKNOWN
 from ..sources.router import BudgetedRouter, SourceRouter
@@ -36,7 +36,7 @@ __all__ = ("Path", "task_rag")
 
 Path: TypeAlias = "CompiledStateGraph[Any, Any, Any, Any] | GraphOfBudget"
 """A strategy, or a function from a `Budget` to one."""
-_OF_EVERY_PATH = ("reranker", "critic", "max_answer_tokens")
+_OF_EVERY_PATH = ("reranker", "critic", "max_answer_tokens", "guard")
 
 
 def task_rag(
@@ -86,8 +86,9 @@ def task_rag(
             `TrainedRouter`, a `CascadeRouter` of them, or any object with `labels`, `route` and `aroute`. None:
             `TaskRules` of these tables.
         checkpointer: LangGraph checkpointer, for threads.
-        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, as of every strategy; `prompt`, `reader` and
-            `transform` are for facts alone (`Parts.of`).
+        parts: `reranker`, `critic`, `budget`, `max_answer_tokens`, `guard`, as of every strategy; `prompt`, `reader`
+            and `transform` are for facts alone (`Parts.of`). Under a guard what tables and `paths` of your own
+            answer is checked when they have ended (`screened_answer`).
 
     Raises `UsageError` where a path, the classifier, the library or an option cannot be.
 
@@ -102,6 +103,9 @@ def task_rag(
     _check_classifier(classifier)
     if wrong := [task for task in paths or {} if task not in TASKS]:
         raise UsageError(f"there is no task {wrong[0]!r}", hint=f"tasks are {', '.join(TASKS)}")
+    guard = parts.get("guard")
+    if guard is not None:
+        parts["guard"] = Admitted(guard)
     shared: dict[str, Any] = {name: value for name, value in parts.items() if name in _OF_EVERY_PATH}
     served: dict[Task, Path] = {
         "fact": _fact(strategy, retriever, llm, dict(parts)),
@@ -111,16 +115,20 @@ def task_rag(
     if tables is not None:
         served["table"] = _table(tables, llm, shared.get("max_answer_tokens"))
     sources = {task: _checked(task, path) for task, path in {**served, **(paths or {})}.items()}
-    nodes = TaskNodes(paths=sources, classifier=classifier, budget=parts.get("budget") or Budget())
-    return _joined(nodes).compile(checkpointer=checkpointer, name="tasks")
+    nodes = TaskNodes(
+        paths=sources,
+        classifier=classifier,
+        budget=parts.get("budget") or Budget(),
+        guard=guard,
+        foreign=frozenset({"table", *(paths or {})}),
+    )
+    return finish(_joined(nodes), name="tasks", checkpointer=checkpointer, guard=guard)
 
 
 def _joined(nodes: TaskNodes) -> StateGraph[Any, Any, Any, Any]:
     graph = StateGraph(TaskState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
-    graph.add_node("classify", node("classify", nodes.classify))
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "classify")
+    enter(graph, "classify", nodes.guard)
+    graph.add_node("classify", nodes.classifying())
     for task in nodes.tasks:
         graph.add_node(task, nodes.node(task))
         if task != "table":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -12,14 +12,18 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_stream_writer
 from langgraph.pregel import Pregel
 
-from ...graphs.common.effects import Doing, node
+from ...graphs.common.effects import Body, Doing, node
+from ...graphs.common.guarded import quieted
+from ...graphs.common.nodes import UNSEEN
 from ...graphs.common.purse import Purse
+from ...guarding import Guard
 from ...types import Budget, Step
 from ..sources.answer import answer_of_strategy
 from ..sources.asking import AskGraph, GraphReply
 from ..sources.passing import own_update
 from ..sources.route import NONE, valid_route
 from ..sources.router import BudgetedRouter, SourceRouter, routed
+from ..sources.screening import screened_answer
 from ..sources.source import Source
 from .replies import OUT_OF_SCOPE, small_talk_reply
 from .state import TaskState
@@ -39,6 +43,9 @@ class TaskNodes:
     """The strategies that serve tasks. Small talk and what is out of scope need none."""
     classifier: SourceRouter | BudgetedRouter
     budget: Budget
+    guard: Guard | None = None
+    foreign: Collection[str] = ()
+    """Tasks whose paths are not under this guard themselves."""
 
     @property
     def tasks(self) -> list[Task]:
@@ -54,7 +61,14 @@ class TaskNodes:
             inner = update.pop("inner_steps")
             return {**update, "steps": [*update["steps"], *inner]}
 
-        return node(task, partial(self.path, task)) | RunnableLambda(with_inner_steps)
+        return self._node(task, partial(self.path, task)) | RunnableLambda(with_inner_steps)
+
+    def classifying(self) -> Any:
+        """The node `classify`."""
+        return self._node("classify", self.classify)
+
+    def _node(self, name: str, body: Body) -> Any:
+        return node(name, body if self.guard is None else quieted(body))
 
     # -- bodies -------------------------------------------------------------------------------------------------------
 
@@ -64,7 +78,8 @@ class TaskNodes:
         route = valid_route((yield from routed(self.classifier, state["asked"], purse)), TASKS)
         named: list[Any] = [name for name in route.names if name != NONE]
         task: Task = next((each for each in named if each in self.tasks), FALLBACK)
-        reasons = [f"by {route.by or type(self.classifier).__name__}", route.failed or route.reason]
+        told = UNSEEN if self.guard and isinstance(self.classifier, BudgetedRouter) else route.failed or route.reason
+        reasons = [f"by {route.by or type(self.classifier).__name__}", told]
         if not named:
             reasons.append(f"unknown, so {FALLBACK}")
         elif task != named[0]:
@@ -80,8 +95,10 @@ class TaskNodes:
             step["decision"], step["reason"] = "not asked", refused  # it would spend a budget of its own
             return {**_said(f"Nothing was asked: {refused}.", abstained=True), "inner_steps": []}
         write = get_stream_writer()
-        reply: GraphReply = yield AskGraph(lambda: source.graph(left), state["asked"], write)
+        guard = self.guard if task in self.foreign else None
+        reply: GraphReply = yield AskGraph(lambda: source.graph(left), state["asked"], None if guard else write)
         given = answer_of_strategy(reply.result, [task], owner=None, streamed=reply.streamed)
+        given = yield from screened_answer(guard, state["asked"], given, step)
         own = given["own"]
         assert own is not None  # only passages would have none
         step["decision"] = "abstains" if own["abstained"] else "answers"
@@ -92,7 +109,7 @@ class TaskNodes:
             return {**update, "task": FALLBACK}
         shown = own_update(own, given["documents"], write)
         # What the strategy's message tells beside its text (what was offered to choose from) stays with it.
-        told = getattr((reply.result.get("messages") or [None])[-1], "additional_kwargs", {})
+        told = {} if guard else getattr((reply.result.get("messages") or [None])[-1], "additional_kwargs", {})
         shown["messages"][-1].additional_kwargs = {**told, **shown["messages"][-1].additional_kwargs}
         return {**update, **shown}
 

@@ -13,6 +13,8 @@ from ...graphs.common.effects import Doing
 from ...graphs.common.nodes import CommonNodes
 from ...graphs.common.packing import Packed, pack_passages, prompt_passages
 from ...graphs.common.prompting import render_prompt
+from ...graphs.common.screening import WITHHELD
+from ...graphs.common.speaking import sentence_event
 from ...models import context_window, count_tokens
 from ...types import Step
 
@@ -43,21 +45,14 @@ class NoteNodes(CommonNodes):
         """Keeps what is supported, and says at the end what is missing: the state's `missing`."""
         update = yield from super().cite(state, step)
         missing = state.get("missing") or ""
-        if not missing:
+        if not missing or update["answer"] == WITHHELD:
             return update
         step["reason"] += "; it says what is missing"
         answer = f"{update['answer']} {missing}"
         if not update["abstained"]:
-            get_stream_writer()({"type": "sentence", "text": missing, "citations": []})
+            get_stream_writer()(sentence_event(missing, []))
         told = {"citations": update["citations"], "abstained": update["abstained"]}
         return {**update, "answer": answer, "messages": [AIMessage(answer, additional_kwargs=told)]}
-
-    @staticmethod
-    def say(draft: Sequence[dict[str, Any]]) -> None:
-        """Streams sentences that no reading streamed."""
-        write = get_stream_writer()
-        for item in draft:
-            write({"type": "sentence", "text": item["text"], "citations": item["citations"]})
 
 
 def note_on(passages: Sequence[Document], text: str, *, context: str, identity: str) -> Document:

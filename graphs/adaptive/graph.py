@@ -6,14 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ..closed.nodes import ClosedBookNodes
+from ..common.joining import enter, finish
 from ..common.lazy_scorer import lazy_scorer
 from ..common.nodes import Parts
 from ..common.prompting import prompt_name
-from ..common.state import StrategyInput, StrategyOutput, begin
+from ..common.state import StrategyInput, StrategyOutput
 from .nodes import CLOSED_BOOK, AdaptiveNodes
 from .routing import LABELS, Chooser, Way, decider
 from .state import AdaptiveState
@@ -115,16 +116,16 @@ def adaptive_rag(
         multi_above=multi_above,
         scorer=lazy_scorer(scorer, wanted_by="router='uncertainty'") if uncertain else None,
         certain_above=certain_above,
-        closed=ClosedBookNodes(llm, common.budget, common.max_answer_tokens, prompt_name(CLOSED_BOOK, closed)),
+        closed=ClosedBookNodes(
+            llm, common.budget, common.max_answer_tokens, prompt_name(CLOSED_BOOK, closed), common.guard
+        ),
     )
     graph = StateGraph(AdaptiveState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "route", common.guard)
     steps = ["transform"] * bool(common.transform) + ["retrieve"] + ["rerank"] * bool(common.reranker)
     for node in ("route", "alone", *steps, "read", "cite"):
         graph.add_node(node, nodes.node(node))
     nodes.chain(graph)
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "route")
     graph.add_conditional_edges("route", nodes.after_route, {"alone": "alone", "retrieve": steps[0]})
     graph.add_conditional_edges("alone", nodes.after_alone, {"end": END, "retrieve": steps[0]})
     for before, after in zip(steps, steps[1:], strict=False):
@@ -132,4 +133,4 @@ def adaptive_rag(
     graph.add_conditional_edges(steps[-1], nodes.after_retrieval, ["gather", "read"])
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="adaptive")
+    return finish(graph, name="adaptive", checkpointer=checkpointer, guard=common.guard)

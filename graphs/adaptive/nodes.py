@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
-from langgraph.config import get_stream_writer
 
 from ...errors import RagloomError
 from ...models import Scorer
@@ -15,6 +14,7 @@ from ...retrieval.sentences import sentence_spans
 from ...types import Step
 from ..closed.nodes import ClosedBookNodes
 from ..common.asking import ask, failure_of
+from ..common.citing import withheld
 from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
 from ..common.lazy_scorer import mean_logprob
@@ -67,7 +67,7 @@ class AdaptiveNodes(MultiHopNodes):
     def alone(self, state: AdaptiveState, step: Step) -> Doing[dict[str, Any]]:
         """The model's own answer, unchecked and uncited; where it has none, one step of retrieval follows."""
         if state["own_answer"]:
-            return self._own(state["own_answer"], step)
+            return (yield from self._own(state, state["own_answer"], step))
         update = yield from self.closed.answer(state, step)
         if not update["abstained"]:
             return update
@@ -107,13 +107,14 @@ class AdaptiveNodes(MultiHopNodes):
         step["reason"] = f"unknown: {unknown}" if unknown else told
         return {"way": step["decision"], "own_answer": answer if certain else "", "usage": purse.usage}
 
-    @staticmethod
-    def _own(answer: str, step: Step) -> dict[str, Any]:
-        write = get_stream_writer()
-        for start, end in sentence_spans(answer):
-            write({"type": "sentence", "text": answer[start:end], "citations": []})
-        step["decision"] = f"{len(sentence_spans(answer))} sentences"
+    def _own(self, state: AdaptiveState, answer: str, step: Step) -> Doing[dict[str, Any]]:
         step["reason"] = "from the model's own knowledge, of which it is certain; nothing was checked"
+        draft = [{"text": answer[start:end], "citations": []} for start, end in sentence_spans(answer)]
+        said = yield from self.spoken(state, draft, [], step, uncited=True)
+        if said.get("withheld") and not said["draft"]:
+            return withheld(step, f"the guard blocks the answer: {said['withheld']}")
+        answer = said.get("passed") or answer
+        step["decision"] = f"{len(said['draft'])} sentences"
         message = AIMessage(answer, additional_kwargs={"citations": [], "abstained": False})
         return {"answer": answer, "abstained": False, "messages": [message]}
 

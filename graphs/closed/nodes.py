@@ -10,12 +10,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langgraph.config import get_stream_writer
 
+from ...guarding import Guard
 from ...types import Budget, Step
 from ..common.asking import prompt_tokens
+from ..common.citing import withheld
 from ..common.effects import Doing, node
+from ..common.guarded import guarded
 from ..common.prompting import render_prompt
 from ..common.purse import Purse
 from ..common.reading import ReadAloud, Reading
+from ..common.speaking import Speech, speech_context, told_of
 from ..common.support import OverlapCritic
 
 __all__ = ("ClosedBookNodes",)
@@ -31,14 +35,17 @@ class ClosedBookNodes:
     budget: Budget
     max_answer_tokens: int
     prompt: str | Path
+    guard: Guard | None = None
 
     def node(self, name: str) -> Any:
         """The node of the body `name`."""
-        return node(name, getattr(self, name))
+        body = getattr(self, name)
+        return node(name, body if self.guard is None else guarded(body, self.guard))
 
     def answer(self, state: Any, step: Step) -> Doing[dict[str, Any]]:
         """Asks the model, and streams its sentences."""
-        purse, reading = Purse(self.budget, state), Reading()
+        purse, reading, write = Purse(self.budget, state), Reading(), get_stream_writer()
+        speech = None if self.guard is None else Speech(self.guard, speech_context(state, []), write)
         messages = render_prompt(__package__ or "", self.prompt, question=state["asked"])
         refused = purse.refusal(tokens=prompt_tokens(self.llm, messages) + self.max_answer_tokens)
         if not refused:
@@ -52,9 +59,13 @@ class ClosedBookNodes:
                 reading,
                 self.max_answer_tokens,
                 purse.deadline,
-                get_stream_writer(),
+                write,
+                speech,
             )
         _tell(step, reading, refused)
+        why = told_of(speech, step)["withheld"] if speech else ""
+        if why and not reading.sentences:
+            return {**withheld(step, f"the guard blocks the answer: {why}"), "usage": reading.usage}
         return _update(reading)
 
 

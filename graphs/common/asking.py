@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
+from langgraph.constants import TAG_NOSTREAM
 from langgraph.errors import GraphBubbleUp
 
 from ...errors import ModelError, UsageError
@@ -19,7 +20,10 @@ from .metering import Meter, no_usage
 from .packing import TOKENS_PER_MESSAGE
 from .purse import Purse
 
-__all__ = ("Said", "Say", "ask", "failure_of", "prompt_tokens", "with_temperature")
+__all__ = ("QUIET", "Said", "Say", "ask", "failure_of", "prompt_tokens", "with_temperature")
+
+QUIET = {"tags": [TAG_NOSTREAM]}
+"""The configuration of a call whose tokens no stream of the mode `messages` shows: no guard has seen them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,12 @@ class Say:
     max_tokens: int
     deadline: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    quiet: bool = False
+    """Keep the tokens out of streams."""
 
     def _call(self) -> dict[str, Any]:
-        return {**limit_answer(self.llm, self.max_tokens), **self.options}
+        told = {"config": QUIET} if self.quiet else {}
+        return {**limit_answer(self.llm, self.max_tokens), **self.options, **told}
 
     def run(self) -> Said:
         """Blocking."""

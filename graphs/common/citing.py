@@ -7,10 +7,14 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from ...guarding import Guard
 from ...types import Step
+from .effects import Doing
 from .reading import Reading
+from .screening import WITHHELD
+from .speaking import Speech, speech_context, told_of, unheard
 
-__all__ = ("NO_ANSWER", "cite", "draft_of")
+__all__ = ("NO_ANSWER", "cite", "cite_guarded", "draft_of", "withheld")
 
 NO_ANSWER = "I found nothing in the documents that supports an answer."
 
@@ -36,6 +40,31 @@ def cite(state: Mapping[str, Any], step: Step) -> dict[str, Any]:
     step["details"] = {"dropped": dropped}
     message = AIMessage(answer, additional_kwargs={"citations": citations, "abstained": abstained})
     return {"answer": answer, "abstained": abstained, "citations": citations, "messages": [message]}
+
+
+def cite_guarded(guard: Guard, state: Mapping[str, Any], step: Step) -> Doing[dict[str, Any]]:
+    """As `cite`, of what the guard has passed. What it has not seen, of a node of the user's own, it sees now."""
+    draft, why = state.get("draft") or [], state.get("withheld") or ""
+    if " ".join(item["text"] for item in draft if item["citations"]) != (state.get("passed") or ""):
+        speech = Speech(guard, speech_context(state, state["documents"]), unheard)
+        draft = yield from speech.say_all(draft)
+        why = told_of(speech, step)["withheld"] or why
+    if why and not any(item["citations"] for item in draft):
+        return withheld(step, f"the guard blocks the answer: {why}")
+    update = cite({**state, "draft": draft}, step)
+    step["details"] = {}  # the sentences that were dropped: no guard has seen them
+    if not why:
+        return update
+    step["reason"] += f"; the guard ended the answer: {why}"
+    cited = {citation["id"] for citation in update["citations"]}
+    return {**update, "documents": [each for each in state["documents"] if each.id in cited]}
+
+
+def withheld(step: Step, reason: str) -> dict[str, Any]:
+    """The update of a run of which nothing may be told: an abstention, and no passage, which would tell it as well."""
+    step["decision"], step["reason"] = "abstain", reason
+    message = AIMessage(WITHHELD, additional_kwargs={"citations": [], "abstained": True})
+    return {"answer": WITHHELD, "abstained": True, "citations": [], "documents": [], "error": "", "messages": [message]}
 
 
 def _why(draft: Sequence[Mapping[str, Any]], dropped: Sequence[str], abstained: bool, state: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import contextvars
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -31,7 +31,7 @@ from ...retrieval.documents import to_document, to_node
 from ...types import Step
 from .state import timed_step
 
-__all__ = ("Body", "Compute", "Doing", "Effect", "Rerank", "Search", "Together", "node")
+__all__ = ("Body", "Compute", "Doing", "Effect", "Rerank", "Search", "Together", "adrive", "drive", "node")
 
 T = TypeVar("T")
 MOST_THREADS = 16
@@ -70,6 +70,8 @@ class Search:
     retriever: BaseRetriever
     query: str
     embedding: list[float] | None = None
+    trust: Literal["own", "web"] = "own"
+    """Whose texts these are, for a guard: what anybody may have written is trusted least."""
 
     def _bundle(self) -> QueryBundle:
         return QueryBundle(self.query, embedding=self.embedding)
@@ -177,18 +179,19 @@ def node(name: str, body: Body, *, clocked: bool = True) -> Runnable[Any, Any]:
 
     def run(state: Any) -> dict[str, Any]:
         with timed_step(name) as step:
-            update = _drive(body(state, step))
+            update = drive(body(state, step))
         return update_of(step, update)
 
     async def arun(state: Any) -> dict[str, Any]:
         with timed_step(name) as step:
-            update = await _adrive(body(state, step))
+            update = await adrive(body(state, step))
         return update_of(step, update)
 
     return RunnableLambda(run, afunc=arun, name=name)
 
 
-def _drive(body: Doing[T]) -> T:
+def drive(body: Doing[T]) -> T:
+    """Runs a body to its end, blocking."""
     try:
         effect = next(body)
         while True:
@@ -206,8 +209,10 @@ def _drive(body: Doing[T]) -> T:
         return value
 
 
-async def _adrive(body: Doing[T]) -> T:
-    """As `_drive`. What a body does between two effects (counting tokens asks a local server) is kept off the loop."""
+async def adrive(body: Doing[T]) -> T:
+    """As `drive`, awaited. What a body does between two effects (counting tokens asks a local server) is kept off the
+    loop.
+    """
     effect, value = await asyncio.to_thread(_step, body.send, None)
     while effect is not None:
         try:

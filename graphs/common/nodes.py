@@ -6,8 +6,8 @@ takes the place of any of them: `dataclasses.replace` the parts, or add a node t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,31 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 from langgraph.config import get_stream_writer
-from langgraph.graph import START
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from typing_extensions import TypedDict
 
 from ... import models
+from ...guarding import Guard
 from ...models import context_window, count_tokens
 from ...models.drafts import DRAFTER_PROMPT
 from ...types import Budget, Step
-from .citing import cite, draft_of
-from .effects import Doing, Effect, Rerank, Search, node
+from .citing import cite, cite_guarded, draft_of
+from .effects import Doing, Rerank, Search, node
+from .guarded import guarded
+from .joining import enter
 from .multi_query import search_all
 from .packing import Packed, pack_passages, prompt_passages
 from .prompting import prompt_name, render_prompt
 from .purse import Purse
 from .reading import ReadAloud, Reading
-from .state import begin
+from .speaking import Speech, sentence_event, speech_context, told_of
 from .support import AlsoAsked, OverlapCritic, SupportCritic
 from .transforming import QueryTransform
 
 __all__ = ("CommonNodes", "PartOptions", "Parts", "tell_documents")
 
+UNSEEN = "(what a model wrote, and no guard has seen)"
 READ_PROMPTS = __name__.rpartition(".")[0]
 """The package of the readers' prompts."""
 
@@ -48,9 +51,10 @@ class PartOptions(TypedDict, total=False):
     critic: SupportCritic | None
     budget: Budget | None
     max_answer_tokens: int
-    prompt: str
+    prompt: str | None
     reader: BaseChatModel | None
     transform: QueryTransform | None
+    guard: Guard | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class Parts:
     draft: bool
     """The reader is a drafter: it has a prompt and an answer's form of its own."""
     transform: QueryTransform | None
+    guard: Guard | None = None
 
     @classmethod
     def of(
@@ -81,9 +86,10 @@ class Parts:
         critic: SupportCritic | None = None,
         budget: Budget | None = None,
         max_answer_tokens: int = 256,
-        prompt: str = "read",
+        prompt: str | None = None,
         reader: BaseChatModel | None = None,
         transform: QueryTransform | None = None,
+        guard: Guard | None = None,
     ) -> Parts:
         """Parts with the defaults of every strategy. `UsageError` for a prompt that does not exist.
 
@@ -94,11 +100,19 @@ class Parts:
             critic: judges which passage supports a sentence; `OverlapCritic` by default.
             budget: what a run may cost; passages that do not fit its tokens are left out whole.
             max_answer_tokens: room kept for the answer.
-            prompt: `read` (short sentences), `short` (the bare answer), `draft` (for a drafter), or the path of a Jinja
-                file with the variables `passages` (each with number, context, text) and `question`.
+            prompt: `read` (short sentences), `read-guarded` (the same, with passages marked as data that instruct
+                nobody), `short` (the bare answer), `draft` (for a drafter), or the path of a Jinja file with the
+                variables `passages` (each with number, source, context, text) and `question`. None: `read`, under a
+                guard `read-guarded`.
             reader: reads passages and answers, `llm` by default; a drafter, say, which can do nothing else.
             transform: makes further queries of the question before the first retrieval.
+            guard: checks the question before anything is done with it (`input`), every passage that is found before a
+                model sees it (`retrieval`), and every sentence before it is said (`output`). A question that is blocked
+                ends the run, a passage that is blocked is as if it had not been found, and a sentence that is blocked
+                ends the answer: what was said before it stands. Steps say so, and hold nothing that a model wrote.
+                None: nothing is checked.
         """
+        prompt = prompt or ("read-guarded" if guard else "read")
         draft = prompt == "draft"
         return cls(
             retriever=retriever,
@@ -111,6 +125,7 @@ class Parts:
             prompt=DRAFTER_PROMPT if draft else prompt_name(READ_PROMPTS, prompt),
             draft=draft,
             transform=transform,
+            guard=guard,
         )
 
 
@@ -122,26 +137,26 @@ class CommonNodes:
 
     def node(self, name: str, **options: Any) -> Any:
         """The node of the body `name`: `graph.add_node("read", nodes.node("read"))`."""
-        return node(name, getattr(self, name), **options)
+        body, guard = getattr(self, name), self.parts.guard
+        return node(name, body if guard is None else guarded(body, guard), **options)
 
     def purse(self, state: Any) -> Purse:
         """What is left to spend."""
         return Purse(self.parts.budget, state)
 
     def opening(self, graph: Any) -> str:
-        """Adds the nodes that every strategy begins with, joined: begin, (transform,) retrieve(, rerank).
+        """Adds the nodes that every strategy begins with, joined: begin, (admit, transform,) retrieve(, rerank).
 
         Returns the name of the last one.
         """
-        graph.add_node("begin", begin)
-        graph.add_edge(START, "begin")
-        last = "begin"
-        for name, wanted in (("transform", self.parts.transform), ("retrieve", True), ("rerank", self.parts.reranker)):
-            if wanted:
-                graph.add_node(name, self.node(name))
-                graph.add_edge(last, name)
-                last = name
-        return last
+        wanted = {"transform": self.parts.transform, "retrieve": True, "rerank": self.parts.reranker}
+        names = [name for name, is_wanted in wanted.items() if is_wanted]
+        enter(graph, names[0], self.parts.guard)
+        for name in names:
+            graph.add_node(name, self.node(name))
+        for name, following in zip(names, names[1:], strict=False):
+            graph.add_edge(name, following)
+        return names[-1]
 
     # -- bodies -------------------------------------------------------------------------------------------------------
 
@@ -152,7 +167,7 @@ class CommonNodes:
         made = yield from self.parts.transform.rewrite(state["asked"], self.parts.llm, purse)
         step["decision"] = f"{len(made.queries)} queries, {len(made.hypotheses)} hypotheses"
         step["reason"] = made.failed or f"by {self.parts.transform.name}"
-        step["details"] = {"queries": made.queries, "hypotheses": made.hypotheses}
+        step["details"] = self.unscreened(queries=made.queries, hypotheses=made.hypotheses)
         queries = list(dict.fromkeys([state["asked"], *made.queries]))
         return {"search_queries": queries, "hypotheses": made.hypotheses, "usage": purse.usage}
 
@@ -163,7 +178,7 @@ class CommonNodes:
             documents = yield Search(self.parts.retriever, queries[0])
             tell_documents(step, documents)
         else:
-            documents = yield from search_all(self.parts.retriever, queries, hypotheses, step)
+            documents = yield from self.searching(self.parts.retriever, queries, hypotheses, step)
         return {"documents": documents, "hops": 1}
 
     def rerank(self, state: Any, step: Step) -> Doing[dict[str, Any]]:
@@ -179,10 +194,23 @@ class CommonNodes:
 
     def cite(self, state: Any, step: Step) -> Doing[dict[str, Any]]:
         """Keeps what is supported; abstains where nothing is."""
-        yield from ()
-        return cite(state, step)
+        guard = self.parts.guard
+        return cite(state, step) if guard is None else (yield from cite_guarded(guard, state, step))
 
     # -- parts of bodies ----------------------------------------------------------------------------------------------
+
+    def searching(
+        self,
+        retriever: BaseRetriever,
+        queries: Sequence[str],
+        hypotheses: Sequence[str],
+        step: Step,
+        **weights: float,
+    ) -> Doing[list[Document]]:
+        """`search_all`, without the queries in the step where a guard has not seen them."""
+        documents = yield from search_all(retriever, queries, hypotheses, step, **weights)
+        step["details"] = self.unscreened(**step["details"])
+        return documents
 
     def reading(self, state: Any, documents: Sequence[Document], step: Step) -> Doing[dict[str, Any]]:
         """The update of a reading of these passages: sentences, cost, and the passages that fitted the prompt."""
@@ -190,8 +218,10 @@ class CommonNodes:
         packed = self.packed(state["asked"], documents, purse.tokens)
         reading = Reading(draft=self.parts.draft)
         refused = purse.refusal(tokens=packed.tokens)
+        speech = self.speech(state, packed.taken)
         if packed.taken and not refused:
-            yield self.read_aloud(state["asked"], packed, reading, purse, self.also_asked(state))
+            effect = self.read_aloud(state["asked"], packed, reading, purse, self.also_asked(state))
+            yield effect if speech is None else replace(effect, speech=speech)
         _tell_read(step, packed, reading, refused)
         return {
             "draft": draft_of(reading),
@@ -199,7 +229,46 @@ class CommonNodes:
             "documents": packed.taken or list(documents),
             "error": reading.failed,
             "usage": reading.usage,
+            **(told_of(speech, step) if speech else {}),
         }
+
+    def speech(self, state: Any, passages: Sequence[Document]) -> Speech | None:
+        """What says an answer from these passages under the guard; None without one."""
+        guard = self.parts.guard
+        return None if guard is None else Speech(guard, speech_context(state, passages), get_stream_writer())
+
+    def spoken(
+        self,
+        state: Any,
+        draft: Sequence[Mapping[str, Any]],
+        passages: Sequence[Document],
+        step: Step,
+        *,
+        uncited: bool = False,
+        after: str = "",
+    ) -> Doing[dict[str, Any]]:
+        """Says sentences that no reading said, those with a citation or (`uncited`) all: the update with the draft.
+
+        `after`: what a guard has passed of the answer before them.
+        """
+        speech = self.speech(state, passages)
+        if speech is not None:
+            speech.said += [after] if after else []
+            kept = yield from speech.say_all(draft, uncited=uncited)
+            return {"draft": kept, **told_of(speech, step)}
+        write = get_stream_writer()
+        for item in draft:
+            if item["citations"] or uncited:
+                write(sentence_event(item["text"], item["citations"]))
+        return {"draft": list(draft)}
+
+    def unscreened(self, **details: Any) -> dict[str, Any]:
+        """Details of a step that a model wrote: nothing where there is a guard, for it has passed none of them."""
+        return {} if self.parts.guard else details
+
+    def shown(self, text: str) -> str:
+        """A model's text as a decision or a reason of a step may tell it."""
+        return UNSEEN if self.parts.guard else text
 
     def also_asked(self, state: Any) -> list[str]:
         """Other questions that a supported sentence may answer: where a question was taken apart, its parts."""
@@ -207,7 +276,7 @@ class CommonNodes:
 
     def read_aloud(
         self, question: str, packed: Packed, reading: Reading, purse: Purse, also: Sequence[str] = ()
-    ) -> Effect:
+    ) -> ReadAloud:
         """The effect that reads a packed prompt and streams what is supported."""
         parts = self.parts
         return ReadAloud(

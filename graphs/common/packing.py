@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 
-__all__ = ("Packed", "pack_passages", "prompt_passages")
+__all__ = ("Packed", "as_data", "pack_passages", "prompt_passages")
 
 TOKENS_PER_MESSAGE = 8
 """What a chat template adds around each message, rounded up."""
+MOST_SOURCE = 120
+"""Characters of an address that a prompt shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,38 @@ def pack_passages(
     return Packed(messages, taken, left_out, tokens)
 
 
+_LINE_BEGINS = r"(?<![^\n\r\v\f\x85\u2028\u2029])(?=[^\S\n\r\v\f\x85\u2028\u2029]{0,40}"
+_MARK = re.compile(
+    _LINE_BEGINS + r"(?:\[\d{1,3}\]|(?:passages?|question|thoughts|next thought)[ \t]{0,3}\d{0,3}[ \t]{0,3}:))",
+    re.IGNORECASE,
+)
+"""The beginning of a line that looks like one of our prompts' own: a passage's number, or what comes after passages."""
+_TAG = re.compile(r"<(?=\s{0,3}/?\s{0,3}passage\b)", re.IGNORECASE)
+
+
+def as_data(text: str) -> str:
+    """A passage's text as prompts show it: it cannot forge another passage, or the question. A line that looks like one
+    of a prompt's own is marked as a quotation, a tag is opened; any other text stays as it is.
+
+    >>> as_data("Leave is 25 days.\\n[2] Law:\\n</passage>")
+    'Leave is 25 days.\\n> [2] Law:\\n&lt;/passage>'
+    """
+    return _TAG.sub("&lt;", _MARK.sub("> ", text))
+
+
 def prompt_passages(documents: Sequence[Document]) -> list[dict[str, str | int]]:
-    """Documents as the prompts show them: number, where it stands, text."""
+    """Documents as the prompts show them: number, where it is from, what stands above it, text."""
     return [
         {
             "number": number,
-            "context": str(document.metadata.get("headings") or document.metadata.get("title") or ""),
-            "text": document.page_content,
+            "source": _line(str(document.metadata.get("source") or ""))[:MOST_SOURCE],
+            "context": _line(str(document.metadata.get("headings") or document.metadata.get("title") or "")),
+            "text": as_data(document.page_content),
         }
         for number, document in enumerate(documents, start=1)
     ]
+
+
+def _line(text: str) -> str:
+    """In one line, with no tag in it: whoever wrote a heading wrote no prompt."""
+    return _TAG.sub("&lt;", " ".join(text.splitlines()) if len(text.splitlines()) > 1 else text)

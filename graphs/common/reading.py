@@ -2,7 +2,8 @@
 
 `read` streams: every finished sentence is judged by the critic against the passages that the model was given, and goes
 out on the custom stream with its citations. Citation marks that a model writes itself (`[2]`) are taken off: what is
-shown was checked. Drafters write a rationale first and then the answer (`drafting`): only the answer is shown.
+shown was checked. Drafters write a rationale first and then the answer (`drafting`): only the answer is shown. Under a
+guard a sentence goes out when that has passed it (`speaking`), and the reading ends with the first that is blocked.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
+from ...guarding import Finding
 from ...models import limit_answer
 from ...retrieval.sentences import sentence_spans
 from ...types import Citation, Usage, add_usage
-from .asking import failure_of
+from .asking import QUIET, failure_of
 from .drafting import DraftSplitter, quoted_span
+from .effects import Doing, adrive, drive
 from .metering import Meter, no_usage
 from .saying import SentenceSplitter, declines, unmarked
+from .speaking import Speech, sentence_event
 from .support import Support, SupportCritic
 
 __all__ = ("CheckedSentence", "ReadAloud", "Reading", "aread", "check_text", "read")
@@ -57,6 +61,8 @@ class Reading:
     """The model itself said that the passages do not hold the answer."""
     failed: str = ""
     """Why the model broke off; what it had said before counts."""
+    blocked: Finding | None = None
+    """What a guard ended it by: nothing is read after that."""
     unjudged: str = ""
     """Why the critic failed; the sentences that it did not judge count as unsupported."""
     usage: Usage = field(default_factory=no_usage)
@@ -78,7 +84,7 @@ class _Checker:
     @property
     def full(self) -> bool:
         """Whether enough was said."""
-        return len(self.reading.sentences) >= MAX_SENTENCES
+        return len(self.reading.sentences) >= MAX_SENTENCES or self.reading.blocked is not None
 
     def check(self, raw: str, quote: str = "") -> CheckedSentence | None:
         """The sentence with its citations; None where it says nothing. `quote` is the model's own for it."""
@@ -205,15 +211,16 @@ def read(
     *,
     max_tokens: int,
     deadline: float | None = None,
+    quiet: bool = False,
 ) -> Iterator[CheckedSentence]:
     """Streams the model's answer; yields each checked sentence and fills `reading`, also with why the model failed.
 
-    `deadline` is a `time.monotonic`, after which nothing more is read.
+    `deadline` is a `time.monotonic`, after which nothing more is read; `quiet` keeps the tokens out of streams.
     """
     listener = _listener(_Checker(question, passages, critic, reading))
     meter = Meter(llm, most=max_tokens, deadline=deadline)
     try:
-        for chunk in llm.stream(messages, **_limit(llm, max_tokens)):
+        for chunk in llm.stream(messages, **_limit(llm, max_tokens, quiet)):
             if listener.full or meter.over:
                 break
             yield from listener.feed(meter.take(chunk))
@@ -235,12 +242,13 @@ async def aread(
     *,
     max_tokens: int,
     deadline: float | None = None,
+    quiet: bool = False,
 ) -> AsyncIterator[CheckedSentence]:
     """`read`, asynchronously."""
     listener = _listener(_Checker(question, passages, critic, reading))
     meter = Meter(llm, most=max_tokens, deadline=deadline)
     try:
-        async for chunk in llm.astream(messages, **_limit(llm, max_tokens)):
+        async for chunk in llm.astream(messages, **_limit(llm, max_tokens, quiet)):
             if listener.full or meter.over:
                 break
             # A trained critic computes: not on the event loop.
@@ -266,8 +274,8 @@ def check_text(text: str, question: str, passages: Sequence[Document], critic: S
         pass  # each stands in `reading` already
 
 
-def _limit(llm: BaseChatModel, tokens: int) -> dict[str, Any]:
-    return dict(limit_answer(llm, tokens))
+def _limit(llm: BaseChatModel, tokens: int, quiet: bool) -> dict[str, Any]:
+    return {**limit_answer(llm, tokens), **({"config": QUIET} if quiet else {})}
 
 
 def _close(reading: Reading, meter: Meter, messages: Sequence[BaseMessage]) -> None:
@@ -278,7 +286,10 @@ def _close(reading: Reading, meter: Meter, messages: Sequence[BaseMessage]) -> N
 
 @dataclass(frozen=True, slots=True)
 class ReadAloud:
-    """The effect of a reading: fills `reading`, and hands every supported sentence to `write` as it comes."""
+    """The effect of a reading: fills `reading`, and hands every supported sentence to `write` as it comes.
+
+    With a `speech` it is that which says them: then of the supported sentences `reading` has those that were said.
+    """
 
     llm: BaseChatModel
     messages: list[BaseMessage]
@@ -289,22 +300,48 @@ class ReadAloud:
     max_tokens: int
     deadline: float | None
     write: Callable[[Any], None]
+    speech: Speech | None = None
+    quiet: bool = False
 
     def _told(self) -> dict[str, Any]:
-        return {"max_tokens": self.max_tokens, "deadline": self.deadline}
+        return {"max_tokens": self.max_tokens, "deadline": self.deadline, "quiet": self.quiet}
 
     def run(self) -> None:
         """Blocking."""
         asked = (self.llm, self.messages, self.question, self.passages, self.critic, self.reading)
-        for sentence in read(*asked, **self._told()):
-            self._say(sentence)
+        sentences = read(*asked, **self._told())
+        if self.speech is None:
+            for sentence in sentences:
+                self._say(sentence)
+        else:
+            self._keep([drive(self._said(sentence, self.speech)) for sentence in sentences])
 
     async def arun(self) -> None:
         """Awaited."""
         asked = (self.llm, self.messages, self.question, self.passages, self.critic, self.reading)
-        async for sentence in aread(*asked, **self._told()):
-            self._say(sentence)
+        sentences = aread(*asked, **self._told())
+        if self.speech is None:
+            async for sentence in sentences:
+                self._say(sentence)
+        else:
+            self._keep([await adrive(self._said(sentence, self.speech)) async for sentence in sentences])
+
+    def _is_shown(self, sentence: CheckedSentence) -> bool:
+        return bool(sentence.citations) or not self.passages
 
     def _say(self, sentence: CheckedSentence) -> None:
-        if sentence.citations or not self.passages:
-            self.write({"type": "sentence", "text": sentence.text, "citations": sentence.citations})
+        if self._is_shown(sentence):
+            self.write(sentence_event(sentence.text, sentence.citations))
+
+    def _said(self, sentence: CheckedSentence, speech: Speech) -> Doing[CheckedSentence | None]:
+        """What was said of it; a sentence that is not shown stays as it is, until the speech has ended."""
+        if self.reading.blocked or not self._is_shown(sentence):
+            return None if self.reading.blocked else sentence
+        said = yield from speech.say(sentence.text, sentence.citations)
+        self.reading.blocked = speech.blocked
+        return CheckedSentence(said["text"], said["citations"]) if said else None
+
+    def _keep(self, said: Sequence[CheckedSentence | None]) -> None:
+        self.reading.sentences = [sentence for sentence in said if sentence is not None]
+        if self.reading.blocked:
+            self.reading.declined = False  # whatever came after it

@@ -8,15 +8,25 @@ and the product of the released code turns the order round where a score is nega
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from langchain_core.documents import Document
 from typing_extensions import TypedDict
 
 from ...types import Citation, Step
 
-__all__ = ("Path", "Segment", "best_path", "extended", "kept", "path_score", "path_text", "repeats", "speak", "whole")
+__all__ = (
+    "Path",
+    "Segment",
+    "best_path",
+    "draft_of_best",
+    "extended",
+    "kept",
+    "path_score",
+    "path_text",
+    "repeats",
+    "whole",
+)
 
 
 class Segment(TypedDict):
@@ -82,23 +92,14 @@ def best_path(paths: Sequence[Path]) -> Path | None:
     return max(paths, key=lambda path: (_supported(path), path_score(path)), default=None)
 
 
-def speak(
-    paths: Sequence[Path], documents: Sequence[Document], step: Step, write: Callable[[Any], None], *, checked: bool
-) -> dict[str, Any]:
-    """Chooses the best path, streams what may be shown of it, and makes the draft that `cite` reads.
-
-    `checked` is false where nothing was retrieved: then every sentence is shown, without a citation.
-    """
+def draft_of_best(paths: Sequence[Path], step: Step) -> list[dict[str, Any]]:
+    """The sentences of the best path, as `cite` reads them. Fills the step."""
     path = best_path(paths)
     segments = path["segments"] if path else []
-    for segment in segments:
-        if segment["citations"] or not checked:
-            write({"type": "sentence", "text": segment["text"], "citations": segment["citations"]})
     step["decision"] = f"{len(segments)} segments of the best of {len(paths)} paths"
     step["reason"] = f"score {path_score(path):.3f}" if path and segments else "no segment was written"
     step["details"] = {"paths": [{"text": path_text(each), "score": round(path_score(each), 4)} for each in paths]}
-    draft = [{"text": segment["text"], "citations": segment["citations"]} for segment in segments]
-    return {"draft": draft, "documents": list(documents)}
+    return [{"text": segment["text"], "citations": segment["citations"]} for segment in segments]
 
 
 def _supported(path: Path) -> bool:

@@ -48,7 +48,7 @@ class StrategyState(StrategyOutput, total=False):
 
     question: str
     asked: str
-    """The question of this run: `question`, or the last user message."""
+    """The question of this run: `question`, or the last user message; under a guard, what that lets be asked of it."""
     seen_question: str
     """`question` as an earlier turn found it: in a thread it stays, and a message may be newer."""
     search_queries: list[str]
@@ -57,6 +57,10 @@ class StrategyState(StrategyOutput, total=False):
     """Passages that might answer the question, made up by a transform."""
     draft: list[dict[str, Any]]
     """Checked sentences between reading and citing: {text, citations}."""
+    passed: str
+    """Of the draft what a guard has passed, as a whole; empty where there is none."""
+    withheld: str
+    """Why the guard ended the answer; empty where it did not."""
     declined: bool
     """The model said itself that the passages do not hold the answer."""
     hops: Annotated[int, operator.add]
@@ -85,6 +89,8 @@ def begin(state: StrategyState) -> dict[str, Any]:
         "documents": [],
         "error": "",
         "draft": [],
+        "passed": "",
+        "withheld": "",
         "declined": False,
         "hops": Overwrite(0),
         "elapsed": Overwrite(0.0),

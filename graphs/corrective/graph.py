@@ -8,6 +8,7 @@ from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ...models import load_evaluator, parse_spec
+from ..common.joining import finish
 from ..common.lazy import Lazy
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
@@ -106,7 +107,7 @@ def corrective_rag(
     graph.add_conditional_edges("refine", nodes.after_refining, ["read", "cite"])
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="corrective")
+    return finish(graph, name="corrective", checkpointer=checkpointer, guard=nodes.parts.guard)
 
 
 def _evaluator(given: RetrievalEvaluator | str) -> Lazy[RetrievalEvaluator]:

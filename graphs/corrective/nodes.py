@@ -21,6 +21,7 @@ from ..common.lazy import Lazy
 from ..common.mixing import round_robin
 from ..common.nodes import CommonNodes, tell_documents
 from ..common.prompting import render_prompt
+from ..common.screening import check_context, findings, is_blocked
 from .refining import cut_strips, keep_strips, recompose
 from .state import CorrectiveState
 
@@ -72,7 +73,7 @@ class CorrectiveNodes(CommonNodes):
         said = yield from ask(self.parts.llm, purse, messages, max_tokens=KEYWORD_TOKENS)
         phrases = search_phrases(said.text) if not said.failed else []
         queries = [", ".join(phrases)] if phrases else [state["asked"]]
-        step["decision"] = queries[0]
+        step["decision"] = self.shown(queries[0])
         step["reason"] = "as for a search engine" if phrases else said.failed or "the model gave no phrases"
         return {"web_queries": queries, "usage": purse.usage}
 
@@ -81,13 +82,15 @@ class CorrectiveNodes(CommonNodes):
         assert self.web is not None
         queries = state["web_queries"]
         if self.approve_web:
+            queries = yield from self._presentable(queries, state["asked"])
             queries = approved(
                 interrupt({"type": "web_search", "question": state["asked"], "queries": queries}), queries
             )
         if not queries:
             step["decision"], step["reason"] = "not asked", "a person declined"
             return {"external": []}
-        found = yield Together([Search(self.web, query) for query in queries])
+        trust: Any = "own" if isinstance(self.web, KnowledgeBaseRetriever) else "web"
+        found = yield Together([Search(self.web, query, trust=trust) for query in queries])
         failures = [error for error in found if isinstance(error, Exception)]
         lists = [documents for documents in found if not isinstance(documents, Exception)]
         known = {document.id for document in state["documents"]} if state["action"] == "ambiguous" else set()
@@ -161,6 +164,11 @@ class CorrectiveNodes(CommonNodes):
             step["reason"] = f"the evaluator failed: {type(error).__name__}: {error}"
             return [None] * len(texts)
         return grades
+
+    def _presentable(self, queries: list[str], asked: str) -> Doing[list[str]]:
+        """The queries as a person may be shown them: a model wrote them, from what the guard lets be asked."""
+        found = yield from findings(self.parts.guard, "output", queries, check_context(asked))
+        return [each.text for each in found if not is_blocked(each)] or [asked]
 
     @staticmethod
     def _called_for(state: CorrectiveState) -> list[Document]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, StateGraph
 
+from ..common.joining import finish
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
 from .nodes import DecomposeNodes
@@ -75,4 +76,4 @@ def decompose_rag(
     graph.add_conditional_edges("hop", nodes.next_hop, ["hop", "read"])
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="decompose")
+    return finish(graph, name="decompose", checkpointer=checkpointer, guard=nodes.parts.guard)

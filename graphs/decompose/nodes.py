@@ -64,7 +64,7 @@ class DecomposeNodes(CommonNodes):
         step["reason"] = f"{waiting} wait for another's answer" if plan else said.failed or "there is no other plan"
         if dropped:
             step["reason"] += f"; {len(dropped)} dropped: off the question, or waiting for what is never answered"
-        step["details"] = {"plan": [each["text"] for each in plan], "dropped": dropped}
+        step["details"] = self.unscreened(plan=[each["text"] for each in plan], dropped=dropped)
         return {"plan": plan, "own": own, "usage": purse.usage}
 
     def hop(self, state: DecomposeState, step: Step) -> Doing[dict[str, Any]]:
@@ -86,7 +86,7 @@ class DecomposeNodes(CommonNodes):
         plan = skip_unreachable([done.get(each["number"], each) for each in state["plan"]])
         if purse.hops <= 1 and any(each["outcome"] == "open" for each in plan):
             troubles.append(f"the budget of {self.parts.budget.hops} rounds of retrieval is spent")
-        _tell(step, now, plan, troubles)
+        self._tell(step, now, plan, troubles)
         lists = [state["own"], *(each["passages"] for each in plan)]
         return {"plan": plan, "documents": round_robin(lists)[: self.most_passages], "hops": 1, "usage": purse.usage}
 
@@ -135,6 +135,18 @@ class DecomposeNodes(CommonNodes):
         passages = question["passages"]
         return pack_for(self.parts.llm, purse, passages, render, max_tokens=ANSWER_TOKENS, shares=shares)
 
+    def _tell(
+        self, step: Step, now: Sequence[SubQuestion], plan: Sequence[SubQuestion], troubles: Sequence[str]
+    ) -> None:
+        step["decision"] = "; ".join(f"{each['outcome']}: {self.shown(each['asked'])}" for each in now)
+        skipped = [each["number"] for each in plan if each["outcome"] == "skipped"]
+        reasons = [f"{len(now)} of {len(plan)} sub-questions could be asked", *troubles]
+        if skipped:
+            reasons.append("skipped, they wait for what is not found: " + ", ".join(f"#{number}" for number in skipped))
+        step["reason"] = "; ".join(reasons)
+        told = ("number", "outcome") if self.parts.guard else ("number", "asked", "outcome", "answer")
+        step["details"] = {"plan": [{key: value for key, value in each.items() if key in told} for each in plan]}
+
     def _unsupported(self, answer: str, question: str, passages: Sequence[Document]) -> Doing[str]:
         """Why an answer must not be used; empty where the critic supports it."""
         critic = self.parts.critic
@@ -143,7 +155,7 @@ class DecomposeNodes(CommonNodes):
             supported = bool(found) and found[0].score >= critic.threshold
         except Exception as error:
             return f"the critic failed: {failure_of(error)}"
-        return "" if supported else f"no passage supports {answer!r}"
+        return "" if supported else f"no passage supports {self.shown(repr(answer))}"
 
 
 def _given(each: Any, what: str, troubles: list[str], *, otherwise: list[Document]) -> list[Document]:
@@ -166,18 +178,3 @@ def _short(said: Said) -> tuple[str, str]:
     if len(answer.split()) > LONGEST_ANSWER:
         return "", f"the model's answer has more than {LONGEST_ANSWER} words"
     return answer, ""
-
-
-def _tell(step: Step, now: Sequence[SubQuestion], plan: Sequence[SubQuestion], troubles: Sequence[str]) -> None:
-    step["decision"] = "; ".join(f"{each['outcome']}: {each['asked']}" for each in now)
-    skipped = [each["number"] for each in plan if each["outcome"] == "skipped"]
-    reasons = [f"{len(now)} of {len(plan)} sub-questions could be asked", *troubles]
-    if skipped:
-        reasons.append("skipped, they wait for what is not found: " + ", ".join(f"#{number}" for number in skipped))
-    step["reason"] = "; ".join(reasons)
-    step["details"] = {
-        "plan": [
-            {"number": each["number"], "asked": each["asked"], "outcome": each["outcome"], "answer": each["answer"]}
-            for each in plan
-        ]
-    }

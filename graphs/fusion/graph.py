@@ -10,6 +10,7 @@ from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ...models import load_evaluator, parse_spec
+from ..common.joining import finish
 from ..common.lazy import Lazy
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
@@ -111,7 +112,7 @@ def fusion_rag(
     graph.add_edge("fuse", then)
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="fusion")
+    return finish(graph, name="fusion", checkpointer=checkpointer, guard=nodes.parts.guard)
 
 
 def _check(gate: str, weak: float | None, original_weight: float, drift_weight: float) -> None:

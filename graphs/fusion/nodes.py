@@ -11,7 +11,6 @@ from ...models.pair_text import graded_text
 from ...types import Step
 from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
-from ..common.multi_query import search_all
 from ..common.nodes import CommonNodes
 from ..common.transforming import QueryTransform
 from .state import FusionState, Way
@@ -56,13 +55,13 @@ class FusionNodes(CommonNodes):
         made = yield from self.rewriter.rewrite(state["asked"], self.parts.llm, purse)
         step["decision"] = f"{len(made.queries)} queries" if made.queries else "read the first pass"
         step["reason"] = made.failed or f"by {self.rewriter.name}"
-        step["details"] = {"queries": made.queries}
+        step["details"] = self.unscreened(queries=made.queries)
         return {"rewrites": made.queries, "usage": purse.usage}
 
     def fuse(self, state: FusionState, step: Step) -> Doing[dict[str, Any]]:
         """Searches for the question and all rewrites, and fuses what each found."""
         queries = [*state["search_queries"], *state["rewrites"]]
-        documents = yield from search_all(
+        documents = yield from self.searching(
             self.parts.retriever,
             queries,
             state["hypotheses"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, StateGraph
 
+from ..common.joining import finish
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
 from .nodes import HierarchicalNodes
@@ -61,4 +62,4 @@ def hierarchical_rag(
     graph.add_edge("extract", "read")
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="hierarchical")
+    return finish(graph, name="hierarchical", checkpointer=checkpointer, guard=nodes.parts.guard)

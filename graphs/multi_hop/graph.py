@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, StateGraph
 
+from ..common.joining import finish
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
 from .nodes import MultiHopNodes
@@ -71,4 +72,4 @@ def multi_hop_rag(
     graph.add_edge(last, "gather")
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="multi-hop")
+    return finish(graph, name="multi-hop", checkpointer=checkpointer, guard=nodes.parts.guard)

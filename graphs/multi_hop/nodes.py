@@ -60,7 +60,8 @@ class MultiHopNodes(CommonNodes):
         said = yield from ask(llm, purse, packed.messages, max_tokens=THOUGHT_TOKENS)
         thought = next_thought(said.text)
         stopped = said.failed or _ends(thought, [state["asked"], *so_far])
-        step["decision"] = f"stop: {thought or 'no thought'}" if stopped else f"search for: {thought}"
+        told = self.shown(thought) if thought else "no thought"
+        step["decision"] = f"stop: {told}" if stopped else f"search for: {told}"
         step["reason"] = stopped or f"thought {len(so_far) + 1}, from {len(packed.taken)} passages"
         if packed.left_out:
             step["reason"] += f"; {len(packed.left_out)} passages left out whole, they do not fit"
@@ -84,7 +85,7 @@ class MultiHopNodes(CommonNodes):
         new = [document for document in found if document.id not in known][:room]
         tell_documents(step, new)
         step["reason"] = f"new among {len(found)} found" if new else "nothing new"
-        step["details"] = {"query": thought}
+        step["details"] = self.unscreened(query=thought)
         rounds = [*state["rounds"], new]
         return {
             "rounds": rounds,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ..closed.nodes import ClosedBookNodes
+from ..common.joining import enter, finish
 from ..common.nodes import Parts
 from ..common.segment_score import DELTA, SegmentWeights
-from ..common.state import StrategyInput, StrategyOutput, begin
+from ..common.state import StrategyInput, StrategyOutput
 from .critics import evaluator_of, need_of, scorer_of, usefulness_of
 from .nodes import SelfRagNodes
 from .state import SelfRagState
@@ -125,7 +126,7 @@ def self_rag(
         hard=hard,
     )
     graph = StateGraph(SelfRagState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "decide", common.guard)
     wanted = {
         "transform": common.transform is not None,
         "retrieve": True,
@@ -136,12 +137,9 @@ def self_rag(
     looking = [name for name, is_wanted in wanted.items() if is_wanted]
     for name in ("decide", *looking, "choose", "cite"):
         graph.add_node(name, nodes.node(name))
-    closed = ClosedBookNodes(
-        llm, common.budget, common.max_answer_tokens, "short" if common.prompt == "short" else "read"
-    )
+    unread = "short" if common.prompt == "short" else "read"
+    closed = ClosedBookNodes(llm, common.budget, common.max_answer_tokens, unread, common.guard)
     graph.add_node("answer", closed.node("answer"))
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "decide")
     graph.add_conditional_edges("decide", nodes.after_decision, {"look": looking[0], "answer": "answer"})
     for name, following in zip(looking, looking[1:], strict=False):
         graph.add_edge(name, following)
@@ -149,4 +147,4 @@ def self_rag(
     graph.add_edge("choose", "cite")
     graph.add_edge("cite", END)
     graph.add_edge("answer", END)
-    return graph.compile(checkpointer=checkpointer, name="self-rag")
+    return finish(graph, name="self-rag", checkpointer=checkpointer, guard=common.guard)

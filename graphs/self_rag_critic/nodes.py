@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.documents import Document
-from langgraph.config import get_stream_writer
 
 from ...models.evaluator import RetrievalEvaluator
 from ...models.pair_text import graded_text
@@ -15,7 +14,7 @@ from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
 from ..common.nodes import CommonNodes, tell_documents
 from ..common.purse import Purse
-from ..common.segment_beam import Path, extended, kept, path_text, speak, whole
+from ..common.segment_beam import Path, draft_of_best, extended, kept, path_text, whole
 from ..common.segment_score import known_probability, wants_retrieval
 from .critics import NeedCritic
 from .state import SelfRagState
@@ -109,6 +108,7 @@ class SelfRagNodes(CommonNodes):
         left = [whole(path) if path in continued else path for path in paths if path_text(path) not in parents]
         found = kept([*left, *grown], self.beam)
         _tell_round(step, written, good, found, len(tasks) - len(asked))
+        step["details"] = self.unscreened(**step["details"])
         failed = [each.asked.reading.failed for each in written if each.asked.reading.failed]
         all_failed = len(failed) == len(written) > 0 and not found
         declined = any(each.asked.reading.declined for each in written) and not good
@@ -124,11 +124,12 @@ class SelfRagNodes(CommonNodes):
 
     def choose(self, state: SelfRagState, step: Step) -> Doing[dict[str, Any]]:
         """Shows the best path. Not earlier: until the last round another one may become the best."""
-        yield from ()
         paths = state["paths"]
         answers = any(segment["citations"] for path in paths for segment in path["segments"])
         documents = state["documents"][: state["tried"]] if answers else state["documents"]
-        return speak(paths, documents, step, get_stream_writer(), checked=True)
+        draft = draft_of_best(paths, step)
+        step["details"] = self.unscreened(**step["details"])
+        return {**(yield from self.spoken(state, draft, documents, step)), "documents": documents}
 
     # -- routes -------------------------------------------------------------------------------------------------------
 

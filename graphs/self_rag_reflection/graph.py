@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ...models import supports_scoring
+from ..common.joining import enter, finish
 from ..common.lazy_scorer import lazy_scorer
 from ..common.nodes import Parts
 from ..common.segment_score import DELTA, RatioMode, SegmentWeights
-from ..common.state import StrategyInput, StrategyOutput, begin
+from ..common.state import StrategyInput, StrategyOutput
 from .nodes import SelfRagTokensNodes
 from .state import SelfRagTokensState
 
@@ -105,9 +106,10 @@ def self_rag_tokens(
     if scorer is None and not supports_scoring(llm):
         needed = "give scorer='reflective:PATH', with the path that the chat model was loaded from"
         raise UsageError("self-rag-tokens needs a scorer of the model's own weights", hint=needed)
+    parts["prompt"] = asked_for = parts.get("prompt") or "read"
     common = Parts.of(retriever, llm, **parts)
     if common.prompt != "read":
-        raise UsageError(f"self-rag-tokens takes no prompt {parts.get('prompt')!r}", hint="it has the trained one")
+        raise UsageError(f"self-rag-tokens takes no prompt {asked_for!r}", hint="it has the trained one")
     given: Any = llm if scorer is None else scorer
     nodes = SelfRagTokensNodes(
         parts=common,
@@ -122,13 +124,11 @@ def self_rag_tokens(
         hard=hard,
     )
     graph = StateGraph(SelfRagTokensState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "decide", common.guard)
     wanted = {"transform": common.transform, "retrieve": True, "rerank": common.reranker}
     looking = [name for name, is_wanted in wanted.items() if is_wanted]
     for name in ("decide", *looking, "read", "choose", "cite", "tell"):
         graph.add_node(name, nodes.node(name))
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "decide")
     ways: dict[Hashable, str] = {"look": looking[0], "read": "read", "choose": "choose"}
     graph.add_conditional_edges("decide", nodes.after_decision, ways)
     for name, following in zip(looking, [*looking[1:], "read"], strict=True):
@@ -137,4 +137,4 @@ def self_rag_tokens(
     graph.add_conditional_edges("choose", nodes.after_choice, ["cite", "tell"])
     graph.add_edge("cite", END)
     graph.add_edge("tell", END)
-    return graph.compile(checkpointer=checkpointer, name="self-rag-tokens")
+    return finish(graph, name="self-rag-tokens", checkpointer=checkpointer, guard=common.guard)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
-from langgraph.config import get_stream_writer
 
 from ...models import Scorer
 from ...models.reflections import SUPPORT
 from ...types import Citation, Step
 from ..common.ask_all import ask_all, was_asked
+from ..common.citing import withheld
 from ..common.effects import Compute, Doing
 from ..common.lazy import Lazy
 from ..common.nodes import CommonNodes
 from ..common.purse import Purse
 from ..common.reading import Reading, check_text
 from ..common.saying import declines
-from ..common.segment_beam import Path, Segment, extended, kept, path_text, repeats, speak, whole
+from ..common.segment_beam import Path, Segment, draft_of_best, extended, kept, path_text, repeats, whole
 from ..common.segment_score import (
     RatioMode,
     SegmentScore,
@@ -104,12 +104,16 @@ class SelfRagTokensNodes(CommonNodes):
         calls = purse.usage["calls"]
         step["decision"] = f"{len(grown)} segments of {calls} calls, {len(paths)} paths kept" if calls else "not asked"
         step["reason"] = "; ".join(dict.fromkeys(["by f" if calls else "no passage, or no call, is left", *problems]))
-        step["details"] = {
-            "segments": [
-                {key: segment[key] for key in ("text", "passage", "score", "terms")}
-                for segment in (path["segments"][-1] for path in grown)
+        step["details"] = self.unscreened(
+            segments=[
+                {
+                    key: value
+                    for key, value in path["segments"][-1].items()
+                    if key in ("text", "passage", "score", "terms")
+                }
+                for path in grown
             ]
-        }
+        )
         failed = [one for _, one in said if one.startswith("the model failed")]
         return {
             "paths": paths,
@@ -120,15 +124,17 @@ class SelfRagTokensNodes(CommonNodes):
 
     def choose(self, state: SelfRagTokensState, step: Step) -> Doing[dict[str, Any]]:
         """Shows the best answer. Not earlier: until the last round another one may become the best."""
-        yield from ()
-        paths = [path for path in state["paths"] if path["segments"]]
-        return speak(paths, state["documents"], step, get_stream_writer(), checked=state["hops"] > 0)
+        draft = draft_of_best([path for path in state["paths"] if path["segments"]], step)
+        step["details"] = self.unscreened(**step["details"])
+        return (yield from self.spoken(state, draft, state["documents"], step, uncited=not state["hops"]))
 
     def tell(self, state: SelfRagTokensState, step: Step) -> Doing[dict[str, Any]]:
         """The end where nothing was retrieved: as in closed book, an answer that nobody checked."""
         yield from ()
         answer = " ".join(item["text"] for item in state["draft"])
         abstained = not answer
+        if abstained and (why := state.get("withheld")):
+            return withheld(step, f"the guard blocks the answer: {why}")
         step["decision"] = "abstain" if abstained else f"{len(state['draft'])} sentences"
         unchecked = "from the model's own knowledge; nothing was checked"
         step["reason"] = (state["error"] or "nothing was said") if abstained else unchecked

@@ -8,6 +8,7 @@ from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
 from ...models import load_chat_model, load_embedder, load_scorer, parse_spec, supports_scoring
+from ..common.joining import finish
 from ..common.lazy import Lazy
 from ..common.lazy_scorer import lazy_scorer
 from ..common.nodes import Parts
@@ -135,7 +136,7 @@ def speculative_rag(
     graph.add_edge("verify", "select")
     graph.add_edge("select", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="speculative")
+    return finish(graph, name="speculative", checkpointer=checkpointer, guard=nodes.parts.guard)
 
 
 def _check(drafts: int, subset_size: int | None, normalise: str, select: str) -> None:

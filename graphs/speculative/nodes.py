@@ -11,7 +11,6 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage
-from langgraph.config import get_stream_writer
 from langgraph.types import Overwrite, Send
 
 from ... import models
@@ -125,9 +124,13 @@ class SpeculativeNodes(CommonNodes):
             approx=None,
             chosen=False,
         )
-        step["decision"] = "failed" if failed else "abstained" if abstained else draft.answer
+        step["decision"] = "failed" if failed else "abstained" if abstained else self.shown(draft.answer)
         step["reason"] = failed or f"draft {plan['index']} of {len(documents)} passages"
-        step["details"] = {"index": plan["index"], "passages": made["ids"], "rationale": draft.rationale}
+        step["details"] = {
+            "index": plan["index"],
+            "passages": made["ids"],
+            **self.unscreened(rationale=draft.rationale),
+        }
         return {"drafts": [made], "usage": purse.usage}
 
     def verify(self, state: SpeculativeState, step: Step) -> Doing[dict[str, Any]]:
@@ -155,13 +158,11 @@ class SpeculativeNodes(CommonNodes):
             asked = (state["asked"], passages, self.parts.critic, reading)
             yield Compute(check_text, render_draft(as_draft(each)), *asked)
             if reading.supported:
-                write = get_stream_writer()
-                for sentence in reading.supported:
-                    write({"type": "sentence", "text": sentence.text, "citations": sentence.citations})
                 step["decision"], step["reason"] = f"draft {each['index']}", "; ".join(notes)
+                spoken = yield from self.spoken(state, draft_of(reading), passages, step)
                 others = [document for document in state["documents"] if document not in passages]
                 chosen: DraftState = {**each, "chosen": True}
-                return {"drafts": [chosen], "draft": draft_of(reading), "documents": [*passages, *others]}
+                return {**spoken, "drafts": [chosen], "documents": [*passages, *others]}
             unsupported = unsupported or draft_of(reading)
             unjudged = f", the critic failed: {reading.unjudged}" if reading.unjudged else ""
             notes.append(f"draft {each['index']} has no support{unjudged}")

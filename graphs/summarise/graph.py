@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.graph import END, StateGraph
 
+from ..common.joining import finish
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
 from .nodes import SummariseNodes
@@ -61,4 +62,4 @@ def summarise_rag(
     graph.add_edge("summarise", "read")
     graph.add_edge("read", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="summarise")
+    return finish(graph, name="summarise", checkpointer=checkpointer, guard=nodes.parts.guard)

@@ -63,7 +63,7 @@ class SummariseNodes(CommonNodes):
             refused = next(reply.failed for reply in said if not was_asked(reply))
             reasons.append(f"{left_out} passages left out: {refused}")
         step["reason"] = "; ".join(reasons)
-        step["details"] = {"summaries": summaries}
+        step["details"] = self.unscreened(summaries=summaries)
         return {"summaries": useful, "declined": not useful, "usage": purse.usage}
 
     def read(self, state: SummariseState, step: Step) -> Doing[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.graph import END, StateGraph
 
 from ...errors import UsageError
+from ..common.joining import finish
 from ..common.lazy_scorer import lazy_scorer
 from ..common.nodes import Parts
 from ..common.state import StrategyInput, StrategyOutput
@@ -66,7 +67,7 @@ def vote_rag(
     """
     if rank not in ("vote", "logprob"):
         raise UsageError(f"there is no rank {rank!r}", hint="use vote or logprob")
-    parts.setdefault("prompt", "short")
+    parts["prompt"] = parts.get("prompt") or "short"
     nodes = VoteNodes(
         parts=Parts.of(retriever, llm, **parts),
         scorer=lazy_scorer(scorer, wanted_by="rank='logprob'") if rank == "logprob" else None,
@@ -79,4 +80,4 @@ def vote_rag(
     graph.add_edge("read", "elect")
     graph.add_edge("elect", "cite")
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="vote")
+    return finish(graph, name="vote", checkpointer=checkpointer, guard=nodes.parts.guard)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.documents import Document
-from langgraph.config import get_stream_writer
 
 from ...models import Scorer
 from ...models.drafts import parse_draft
@@ -61,7 +60,7 @@ class VoteNodes(CommonNodes):
         if failures:
             reasons.append(f"{len(failures)} calls failed: {failures[0]}")
         step["reason"] = "; ".join(reasons) or ("every passage has a vote" if ballots else "nothing was retrieved")
-        step["details"] = {"answers": {each["id"]: each["text"] for each in ballots}}
+        step["details"] = self.unscreened(answers={each["id"]: each["text"] for each in ballots})
         return {
             "ballots": ballots,
             "documents": [each for each, _ in asked] or state["documents"],
@@ -80,15 +79,14 @@ class VoteNodes(CommonNodes):
         for candidate in candidates:
             reading = yield from self._checked(state, candidate)
             if reading.supported:
-                step["decision"] = f"{candidate.text} ({len(candidate.passages)} of {len(state['ballots'])} votes)"
+                step["decision"] = (
+                    f"{self.shown(candidate.text)} ({len(candidate.passages)} of {len(state['ballots'])} votes)"
+                )
                 if lost:
                     step["reason"] += f"; without support: {'; '.join(lost)}"
-                write = get_stream_writer()
-                for sentence in reading.supported:
-                    write({"type": "sentence", "text": sentence.text, "citations": sentence.citations})
-                return {"draft": draft_of(reading)}
+                return (yield from self.spoken(state, draft_of(reading), self._voters(state, candidate), step))
             failed = f" (the critic failed: {reading.unjudged})" if reading.unjudged else ""
-            lost.append(f"{candidate.text}{failed}")
+            lost.append(f"{self.shown(candidate.text)}{failed}")
         step["decision"] = "nobody"
         step["reason"] = f"without support: {'; '.join(lost)}" if lost else "no passage gave an answer"
         return {"draft": [{"text": candidate.text, "citations": []} for candidate in candidates]}
@@ -119,7 +117,7 @@ class VoteNodes(CommonNodes):
             failed = failed or trouble
         scored = zip(candidates, scores, strict=True)
         known = {each.text: round(score, 4) for each, score in scored if score > -math.inf}
-        step["scores"] = known
+        step["scores"] = {} if self.parts.guard else known
         step["reason"] = "by mean log-probability" if known else "by votes, as there are no scores"
         if len(known) < len(candidates):
             step["reason"] += f"; {len(candidates) - len(known)} without a score: {failed}"
@@ -128,8 +126,13 @@ class VoteNodes(CommonNodes):
 
     def _checked(self, state: VoteState, candidate: Candidate) -> Doing[Reading]:
         """What supports a candidate in the passages that are for it; where the critic fails, nothing does."""
-        by_id = {document.id: document for document in state["documents"]}
-        passages = [by_id[each] for each in candidate.passages]
         reading = Reading(draft=True)  # a phrase is checked as a whole, whatever full stops are in it
+        passages = self._voters(state, candidate)
         yield Compute(check_text, candidate.text, state["asked"], passages, self.parts.critic, reading)
         return reading
+
+    @staticmethod
+    def _voters(state: VoteState, candidate: Candidate) -> list[Document]:
+        """The passages that are for it."""
+        by_id = {document.id: document for document in state["documents"]}
+        return [by_id[each] for each in candidate.passages]

@@ -9,8 +9,8 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from ragloom.access import AccessScope
 from ragloom.agents.assistant import Assistant, Chat, with_memory
-from ragloom.agents.conversation import Scope
 from ragloom.graphs import naive_rag
 from ragloom.testing import FakeChatModel
 
@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "graphs"))
 
 from strategy_kit import GOOD, Shelf
 
-ANA, BO = Scope("ana", tenant="acme"), Scope("bo", tenant="acme")
+ANA, BO = AccessScope("acme", "ana"), AccessScope("acme", "bo")
 
 
 def naive(llm: Any, *names: str, **options: Any) -> Any:

@@ -17,7 +17,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
-from ragloom.agents.conversation import LongTermMemory, Scope, Threads
+from ragloom.access import AccessScope
+from ragloom.agents.conversation import LongTermMemory, Threads
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["ragloom.agents.conversation.threads", "ragloom.agents.conversation.memory"])
@@ -49,7 +50,7 @@ def two_nodes(
     return graph.compile(checkpointer=saver)
 
 
-def say(threads: Threads, scope: Scope, thread: str, text: str) -> list[str]:
+def say(threads: Threads, scope: AccessScope, thread: str, text: str) -> list[str]:
     """One turn; all messages of the thread after it."""
     result = two_nodes(threads.saver).invoke({"messages": [("user", text)]}, threads.config(scope, thread))
     return [message.text for message in result["messages"]]
@@ -63,7 +64,7 @@ def holding(folder: Path, text: str) -> list[str]:
 class Process:
     """A process with a file of conversations open, that does for one user what it is told."""
 
-    def __init__(self, path: Path, scope: Scope) -> None:
+    def __init__(self, path: Path, scope: AccessScope) -> None:
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_serve, args=(far, path, scope), daemon=True)
         self._process.start()
@@ -80,7 +81,7 @@ class Process:
         self._process.join()
 
 
-def _serve(pipe: Any, path: Path, scope: Scope) -> None:
+def _serve(pipe: Any, path: Path, scope: AccessScope) -> None:
     with Threads.open(path) as threads, LongTermMemory.open(path) as memory:
         deeds: dict[str, Callable[..., Any]] = {
             "say": lambda thread, text: say(threads, scope, thread, text),
@@ -106,7 +107,7 @@ def _hold(threads: Threads) -> int:
     return connection.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
 
 
-def run_and_die(path: Path, scope: Scope, log: Path) -> None:
+def run_and_die(path: Path, scope: AccessScope, log: Path) -> None:
     """A turn that is killed in its second node, in a process of its own."""
     process = context.Process(target=_die, args=(path, scope, log))
     process.start()
@@ -114,7 +115,7 @@ def run_and_die(path: Path, scope: Scope, log: Path) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def _die(path: Path, scope: Scope, log: Path) -> None:
+def _die(path: Path, scope: AccessScope, log: Path) -> None:
     threads = Threads.open(path)
     graph = two_nodes(
         threads.saver,

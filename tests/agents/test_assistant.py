@@ -16,9 +16,9 @@ from langgraph.types import interrupt
 from sources_kit import Fixed, shelves
 from strategy_kit import GOOD, QUESTION, Evaluator, Shelf, check, mermaid_of
 
-from ragloom.agents.agent import AccessScope
+from ragloom.access import AccessScope
 from ragloom.agents.assistant import Assistant, assistant_graph, fact_to_remember, with_memory
-from ragloom.agents.conversation import LongTermMemory, Scope, Threads
+from ragloom.agents.conversation import LongTermMemory, Threads
 from ragloom.agents.sources import SourceRoute, routed_rag
 from ragloom.errors import ModelError, StoreError, UsageError
 from ragloom.graphs import corrective_rag, naive_rag
@@ -457,12 +457,12 @@ def test_the_shape_of_the_graph(tmp_path: Path) -> None:
 
 @WAYS
 def test_each_tenant_has_its_own_passages(tmp_path: Path, way: str) -> None:
-    def strategy(scope: Scope) -> Any:
+    def strategy(scope: AccessScope) -> Any:
         return naive(reader(), "leave.md" if scope.tenant == "acme" else "garden.md")
 
     with opened(tmp_path, strategy=strategy) as assistant:
         assert ask(assistant.chat(ANA, "1"), QUESTION, way)["answer"] == GOOD
-        other = ask(assistant.chat(Scope("ana", tenant="other"), "1"), QUESTION, way)
+        other = ask(assistant.chat(AccessScope("other", "ana"), "1"), QUESTION, way)
         assert [document.id for document in other["documents"]] == ["garden.md"]
     graph = assistant_graph(strategy, reader(), checkpointer=InMemorySaver())
     for thread in ("1", "acme/ana", "/ /1", "a/b/c/d", "acme/ana%2/1"):
@@ -480,20 +480,18 @@ def test_the_strategy_is_told_who_asks(tmp_path: Path, way: str) -> None:
         return {"documents": [], "hops": 1}
 
     with opened(tmp_path, strategy=with_nodes(naive(reader()), retrieve=retrieve)) as assistant:
-        ask(assistant.chat(ANA, "1", groups=["staff"]), QUESTION, way)
+        ask(assistant.chat(AccessScope("acme", "ana", ["staff"]), "1"), QUESTION, way)
         ask(assistant.chat(ANA, "1"), QUESTION, way)
         ask(assistant.chat(BO, "1"), QUESTION, way)
-        with pytest.raises(UsageError, match="are no list"):
-            assistant.chat(ANA, "1", groups="staff")
     ana = AccessScope(tenant="acme", user="ana")
     assert seen == [AccessScope("acme", "ana", ["staff"]), ana, AccessScope("acme", "bo")]
 
 
 @WAYS
 def test_a_strategy_is_built_for_its_name_and_to_answer(tmp_path: Path, way: str) -> None:
-    built: list[Scope] = []
+    built: list[AccessScope] = []
 
-    def strategy(scope: Scope) -> Any:
+    def strategy(scope: AccessScope) -> Any:
         built.append(scope)
         return naive(reader())
 

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategy_kit import QUESTION, check, moody
 
+from ragloom.access import AccessScope
 from ragloom.agents.assistant import Assistant, with_memory
-from ragloom.agents.conversation import Scope
 from ragloom.testing import FakeChatModel
 
-USERS = (ANA, Scope("ana", tenant="b"))
+USERS = (ANA, AccessScope("b", "ana"))
 DEEDS = st.tuples(
     st.integers(0, 1),
     st.sampled_from(["ask", "ask", "remember", "forget thread", "forget"]),
@@ -77,7 +77,7 @@ def test_two_users_never_meet(shared: tuple[Assistant, FakeChatModel], deeds: li
 def test_users_at_the_same_time_are_shown_their_own_facts(tmp_path: Path, way: str) -> None:
     llm = reader(mode="slow", delay=0.002)
     with opened(tmp_path, llm) as assistant:
-        users = [Scope(f"user{number}") for number in range(6)]
+        users = [AccessScope(user=f"user{number}") for number in range(6)]
         for user in users:
             assistant.memory.remember(user, f"The annual leave of {user.user} begins in May.")  # type: ignore[union-attr]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from conversation_kit import Process, holding, run_and_die, say, two_nodes
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ragloom.agents.conversation import LongTermMemory, Scope, Threads
+from ragloom.access import AccessScope
+from ragloom.agents.conversation import LongTermMemory, Threads
 from ragloom.agents.conversation import database as database_module
 from ragloom.errors import StoreError, UsageError
 from ragloom.testing import HashEmbedding
 
-ANA, BO = Scope("ana", tenant="acme"), Scope("bo", tenant="acme")
+ANA, BO = AccessScope("acme", "ana"), AccessScope("acme", "bo")
 SECRET = "zebra-crossing-7719"
 
 
@@ -31,10 +33,26 @@ def path(tmp_path: Path) -> Path:
 # -- whose it is ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("user", ["", "  ", None, 7])
-def test_without_a_user_nothing_goes(user: Any) -> None:
-    with pytest.raises(UsageError, match="needs a user"):
-        Scope(user)
+@pytest.mark.parametrize("user", ["", "  "])
+def test_without_a_user_nothing_goes(path: Path, user: str) -> None:
+    nobody = AccessScope("acme", user)
+    with Threads.open(path) as threads, LongTermMemory.open(path) as memory:
+        doings: list[Callable[[], Any]] = [
+            lambda: threads.config(nobody, "1"),
+            lambda: threads.list(nobody),
+            lambda: threads.forget(nobody),
+            lambda: memory.remember(nobody, "I have a dog."),
+            lambda: memory.recall(nobody, "dog"),
+            lambda: memory.forget(nobody),
+        ]
+        for do in doings:
+            with pytest.raises(UsageError, match="needs a user"):
+                do()
+
+
+def test_groups_are_in_no_key_for_people_leave_them() -> None:
+    staff = AccessScope("acme", "ana", ["staff"])
+    assert staff.thread_key("1") == ANA.thread_key("1") and staff.namespace == ANA.namespace
 
 
 @pytest.mark.parametrize("thread", ["", None, 7])
@@ -44,11 +62,11 @@ def test_a_thread_has_a_name(thread: Any) -> None:
 
 
 NAMES = st.text(min_size=1, max_size=6) | st.sampled_from(["a", "a/b", "a.b", "..", "%2F", "a/b/c", "/", "user=a", "*"])
-SCOPES = st.builds(Scope, NAMES.filter(str.strip), tenant=NAMES | st.just(""))
+SCOPES = st.builds(AccessScope, NAMES | st.just(""), NAMES.filter(str.strip))
 
 
 @given(SCOPES, SCOPES, NAMES, NAMES)
-def test_no_name_reaches_into_anothers(one: Scope, other: Scope, mine: str, theirs: str) -> None:
+def test_no_name_reaches_into_anothers(one: AccessScope, other: AccessScope, mine: str, theirs: str) -> None:
     assert one.thread_of(one.thread_key(mine)) == mine
     assert all(label and "." not in label for label in one.namespace)
     assume(one != other)
@@ -89,7 +107,7 @@ async def test_a_thread_goes_on_in_another_process_sync_and_async(path: Path) ->
         assert infos == threads.list(ANA)
         assert [info.thread for info in infos] == ["1", "2"]  # the last used first
         assert datetime.now(UTC) - timedelta(minutes=5) < infos[1].updated < infos[0].updated < datetime.now(UTC)
-        assert threads.list(BO) == threads.list(Scope("ana")) == ()
+        assert threads.list(BO) == threads.list(AccessScope(user="ana")) == ()
         assert graph.get_state(threads.config(BO, "1")).values == {}
         assert not await threads.adelete(BO, "1")
         assert await threads.adelete(ANA, "1")
@@ -153,7 +171,7 @@ async def test_facts_are_remembered_recalled_and_forgotten(path: Path, embedder:
         assert await memory.arecall(ANA, "Which office do I work in?", 1) == found
         assert memory.recall(ANA, "quantum chromodynamics") == ()
         assert memory.recall(ANA, "dog", 0) == ()
-        assert memory.recall(Scope("nobody"), "dog") == ()
+        assert memory.recall(AccessScope(user="nobody"), "dog") == ()
         with pytest.raises(UsageError, match="no fact"):
             memory.remember(ANA, " \n ")
         with pytest.raises(UsageError, match="a thread or an item"):
@@ -243,7 +261,7 @@ DEEDS = st.tuples(
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two users in two processes over one file. Both open it when it does not exist yet."""
     path = tmp_path_factory.mktemp("two") / "chat.sqlite"
-    both = [Process(path, scope) for scope in (Scope("ana", tenant="a"), Scope("ana", tenant="b"))]
+    both = [Process(path, scope) for scope in (AccessScope("a", "ana"), AccessScope("b", "ana"))]
     yield both
     for each in both:
         each.end()

@@ -315,7 +315,7 @@ def test_a_prompt_of_the_users_own() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "there is no prompt 'mine.jinja' (use read, short, or the path"),
+        (None, "there is no prompt 'mine.jinja' (use read, read-guarded, short, or the path"),
         ("no message", "has no message"),
         ("--- user\n{{ passage }}", "'passage' is undefined"),
         ("--- user\n{% if %}", "is wrong"),

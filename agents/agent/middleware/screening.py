@@ -11,10 +11,10 @@ from langgraph.runtime import Runtime
 
 from ....errors import UsageError
 from ....graphs.common.effects import Doing, node
+from ....graphs.common.screening import WITHHELD, check_context, findings, screened_passages, tell_blocked
 from ....guarding import STAGES, Finding, Guard, Stage
 from ....types import Step
-from ..nodes import QUARANTINED, WITHHELD
-from ..screening import findings, screened_passages, tell_blocked
+from ..nodes import QUARANTINED
 from .results import (
     CRITIQUE,
     ToolResult,
@@ -108,7 +108,9 @@ class ScreeningMiddleware(AgentMiddleware[RunState, Any, Any]):
 
     def _screen_input(self, state: RunState, step: Step) -> Doing[dict[str, Any]]:
         asked = _unanswered(state["messages"])
-        found = yield from findings(self.guard, "input", [str(message.text) for message in asked])
+        found = yield from findings(
+            self.guard, "input", [str(message.text) for message in asked], check_context(question_of(state["messages"]))
+        )
         _tell(step, found)
         after: list[AnyMessage] = []
         for message, finding in zip(asked, found, strict=True):
@@ -123,7 +125,7 @@ class ScreeningMiddleware(AgentMiddleware[RunState, Any, Any]):
 
     def _screen_tool(self, given: tuple[ToolCallRequest, list[Any]], step: Step) -> Doing[dict[str, Any]]:
         request, messages = given
-        context = {"question": question_of(request.state["messages"]), "tool": request.tool_call["name"]}
+        context = check_context(question_of(request.state["messages"]), tool=request.tool_call["name"])
         step["reason"], after = "by the guard", []
         for message in messages:
             is_result = isinstance(message, ToolMessage)
@@ -143,7 +145,7 @@ class ScreeningMiddleware(AgentMiddleware[RunState, Any, Any]):
         return message if finding.verdict == "pass" else message.model_copy(update={"content": finding.text})
 
     def _screen_output(self, state: RunState, step: Step) -> Doing[dict[str, Any]]:
-        said, context = _said(state["messages"]), {"question": question_of(state["messages"])}
+        said, context = _said(state["messages"]), check_context(question_of(state["messages"]))
         citations = _citations(said[-1])
         texts = [*(str(message.text) for message in said), *(each["quote"] for each in citations)]
         found = yield from findings(self.guard, "output", texts, context)

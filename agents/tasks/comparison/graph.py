@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
+from ....graphs.common.joining import enter, finish
 from ....graphs.common.nodes import Parts
-from ....graphs.common.state import StrategyInput, StrategyOutput, begin
+from ....graphs.common.state import StrategyInput, StrategyOutput
 from .nodes import ComparisonNodes
 from .sides import MOST_SIDES
 from .state import ComparisonState
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
 
     from ....graphs.common.support import SupportCritic
+    from ....guarding import Guard
     from ....types import Budget
 
 __all__ = ("comparison_rag",)
@@ -32,6 +34,7 @@ def comparison_rag(
     critic: SupportCritic | None = None,
     budget: Budget | None = None,
     max_answer_tokens: int = 256,
+    guard: Guard | None = None,
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Searches and answers for each side of a comparison by itself, then compares.
@@ -61,6 +64,7 @@ def comparison_rag(
         critic: judges which passage supports a clause; `OverlapCritic` by default.
         budget: what a run may cost.
         max_answer_tokens: room kept for the answer.
+        guard: checks question, passages and sentences, as of every strategy (`Parts.of`).
         checkpointer: LangGraph checkpointer, for threads.
 
     Example:
@@ -69,15 +73,21 @@ def comparison_rag(
         'Hotels in Vienna are paid up to 165 euros, in Leeds up to 120 euros.'
     """
     parts = Parts.of(
-        retriever, llm, reranker=reranker, critic=critic, budget=budget, max_answer_tokens=max_answer_tokens
+        retriever,
+        llm,
+        reranker=reranker,
+        critic=critic,
+        budget=budget,
+        max_answer_tokens=max_answer_tokens,
+        guard=guard,
     )
     nodes = ComparisonNodes(parts=parts, most_questions=MOST_SIDES, most_passages=most_passages)
     graph = StateGraph(ComparisonState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
-    graph.add_edge(START, "begin")
-    road = ("begin", "split", "search", "state_each", "compare", "cite")
-    for before, name in zip(road, road[1:], strict=False):
+    enter(graph, "split", guard)
+    road = ("split", "search", "state_each", "compare", "cite")
+    for name in road:
         graph.add_node(name, nodes.node(name))
+    for before, name in zip(road, road[1:], strict=False):
         graph.add_edge(before, name)
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="comparison")
+    return finish(graph, name="comparison", checkpointer=checkpointer, guard=guard)

@@ -20,6 +20,7 @@ from ....graphs.common.packing import Packed, prompt_passages
 from ....graphs.common.prompting import render_prompt
 from ....graphs.common.purse import Purse
 from ....graphs.common.reading import Reading, check_text
+from ....graphs.common.screening import check_context, findings
 from ....graphs.common.support import held_terms
 from ....graphs.decompose.nodes import DecomposeNodes
 from ....types import Step
@@ -52,7 +53,7 @@ class ComparisonNodes(NoteNodes, DecomposeNodes):
             messages = render_prompt(__package__ or "", "split", question=question, most=MOST_SIDES)
             options = {"response_format": _SCHEMA} if takes_json_schema(self.parts.llm) else {}
             said = yield from ask(self.parts.llm, purse, messages, max_tokens=SPLIT_TOKENS, options=options)
-            found = None if said.failed else read_sides(said.text, question)
+            found = None if said.failed else (yield from self._shown(read_sides(said.text, question), question))
             step["reason"] = said.failed or ("by the model" if found else "neither rules nor the model find two sides")
         compared = found or Comparison(())
         step["decision"] = " | ".join(compared.sides) or "the question itself"
@@ -116,27 +117,37 @@ class ComparisonNodes(NoteNodes, DecomposeNodes):
         telling = [side for side in sides if side["statements"]]
         if len(telling) == 1 or (telling and self.purse(state).refusal()):
             draft = [item for side in telling for item in side["statements"]]
-            self.say(draft)
+            documents = _read(telling, state["documents"])
             step["decision"] = f"{len(draft)} statements as they are"
             step["reason"] = self.purse(state).refusal() or "only one side has any"
-            return {"draft": draft, "documents": _read(telling, state["documents"]), "missing": _missing(sides)}
+            said = yield from self.spoken(state, draft, documents, step)
+            return {**said, "documents": documents, "missing": _missing(sides)}
         names = [side["name"] for side in sides]
         critic = SideCritic(self.parts.critic, names) if names else self.parts.critic
         named = not sides or any(side["passages"] for side in sides)
         shown = [_noted(side) for side in telling] or (state["documents"] if named else [])
         update = yield from replace(self, parts=replace(self.parts, critic=critic)).reading(state, shown, step)
+        documents = _read(telling, state["documents"])
+        if update.get("withheld"):
+            return {**update, "documents": documents}
         draft = [item for item in update["draft"] if item["citations"]]
         left_out = [side for side in telling if not _covers(draft, side["name"], names)]
         added = [item for side in left_out for item in side["statements"]]
-        self.say(added)
         if added:
             step["decision"] += f"; {len(added)} statements as they are"
             step["reason"] += f"; the answer leaves out {', '.join(side['name'] for side in left_out)}"
-        documents = _read(telling, state["documents"])
+        said = yield from self.spoken(state, added, documents, step, after=update.get("passed", ""))
         missing = _missing([side for side in sides if not _covers(draft, side["name"], names)])
-        return {**update, "draft": [*update["draft"], *added], "documents": documents, "missing": missing}
+        told = {**said, "draft": [*update["draft"], *said["draft"]]}
+        return {**update, **told, "documents": documents, "missing": missing}
 
     # -- parts of bodies ----------------------------------------------------------------------------------------------
+
+    def _shown(self, found: Comparison | None, question: str) -> Doing[Comparison | None]:
+        """What a model wrote, if a guard lets it be shown as it is: steps and the answer name the sides."""
+        texts = [*found.sides, found.aspect] if found else []
+        checked = yield from findings(self.parts.guard, "output", texts, check_context(question))
+        return found if all(each.verdict == "pass" for each in checked) else None
 
     def _packed_side(self, state: ComparisonState, side: Side, purse: Purse) -> Packed:
         others = [each["name"] for each in state["sides"] if each["name"] != side["name"]]

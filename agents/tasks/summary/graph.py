@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, StateGraph
 
 from ....errors import UsageError
+from ....graphs.common.joining import enter, finish
 from ....graphs.common.nodes import Parts
-from ....graphs.common.state import StrategyInput, StrategyOutput, begin
+from ....graphs.common.state import StrategyInput, StrategyOutput
 from ....retrieval import KnowledgeBaseRetriever
 from .library import KnowledgeBaseLibrary, Library
 from .nodes import SummaryNodes
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.base_retriever import BaseRetriever
 
     from ....graphs.common.support import SupportCritic
+    from ....guarding import Guard
     from ....types import Budget
 
 __all__ = ("summary_rag",)
@@ -36,6 +38,7 @@ def summary_rag(
     critic: SupportCritic | None = None,
     budget: Budget | None = None,
     max_answer_tokens: int = 256,
+    guard: Guard | None = None,
     checkpointer: Any = None,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Sums up the documents that a request names, all documents, or what is found about a topic.
@@ -70,6 +73,7 @@ def summary_rag(
         critic: judges which passage supports a sentence; `OverlapCritic` by default.
         budget: what a run may cost.
         max_answer_tokens: room kept for the answer.
+        guard: checks question, passages and sentences, as of every strategy (`Parts.of`).
         checkpointer: LangGraph checkpointer, for threads.
 
     Raises `UsageError` for a library that is none.
@@ -82,16 +86,20 @@ def summary_rag(
     if most_documents < 1:
         raise UsageError(f"most_documents is {most_documents}", hint="use 1 or more")
     parts = Parts.of(
-        retriever, llm, reranker=reranker, critic=critic, budget=budget, max_answer_tokens=max_answer_tokens
+        retriever,
+        llm,
+        reranker=reranker,
+        critic=critic,
+        budget=budget,
+        max_answer_tokens=max_answer_tokens,
+        guard=guard,
     )
     nodes = SummaryNodes(parts=parts, library=_library(library, retriever), most_documents=most_documents)
     graph = StateGraph(SummaryState, input_schema=StrategyInput, output_schema=StrategyOutput)
-    graph.add_node("begin", begin)
+    enter(graph, "choose", guard)
     searching = ["retrieve", "rerank"] if reranker else ["retrieve"]
     for name in ("choose", "ask_back", *searching, "gather", "sum_up", "read", "cite"):
         graph.add_node(name, nodes.node(name))
-    graph.add_edge(START, "begin")
-    graph.add_edge("begin", "choose")
     ways: dict[Hashable, str] = {name: name for name in ("ask_back", "gather", "retrieve")}
     graph.add_conditional_edges("choose", nodes.after_choice, ways)
     graph.add_edge("ask_back", END)
@@ -99,7 +107,7 @@ def summary_rag(
     for before, name in zip(road, road[1:], strict=False):
         graph.add_edge(before, name)
     graph.add_edge("cite", END)
-    return graph.compile(checkpointer=checkpointer, name="summary")
+    return finish(graph, name="summary", checkpointer=checkpointer, guard=guard)
 
 
 def _library(given: Any, retriever: BaseRetriever) -> Library | None:

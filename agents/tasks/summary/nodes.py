@@ -11,12 +11,13 @@ from langchain_core.documents import Document
 from ....graphs.common.ask_all import ask_all
 from ....graphs.common.asking import prompt_tokens
 from ....graphs.common.citing import draft_of
-from ....graphs.common.effects import Compute, Doing, Effect
-from ....graphs.common.packing import Packed
+from ....graphs.common.effects import Compute, Doing
+from ....graphs.common.packing import Packed, as_data
 from ....graphs.common.prompting import render_prompt
 from ....graphs.common.purse import READING_SHARE, Purse
-from ....graphs.common.reading import Reading, check_text
+from ....graphs.common.reading import ReadAloud, Reading, check_text
 from ....graphs.common.saying import unmarked
+from ....graphs.common.screening import check_context, findings, is_blocked, screened, tell_blocked
 from ....graphs.summarise.nodes import says_nothing
 from ....models import context_window, count_tokens
 from ....types import Step
@@ -69,7 +70,9 @@ class SummaryNodes(NoteNodes):
         if found.scope != "unclear" and len(kept) > self.most_documents:
             kept = spread(kept, self.most_documents)
             step["reason"] += f"; at most {self.most_documents} are read"
-        chosen = {entry.doc_id: label_of(entry, entries) for entry in kept}
+        chosen = yield from self._named({entry.doc_id: label_of(entry, entries) for entry in kept}, state["asked"])
+        if held_back := len(kept) - len(chosen):
+            step["reason"] += f"; {held_back} in quarantine, the guard blocks their names"
         step["decision"] = f"{found.scope}: {', '.join(chosen.values()) or 'none'}"
         return {**fresh, "scope": found.scope, "chosen": chosen, "meant": len(found.entries)}
 
@@ -85,6 +88,9 @@ class SummaryNodes(NoteNodes):
     def gather(self, state: SummaryState, step: Step) -> Doing[dict[str, Any]]:
         """The passages, cut into windows: those of a document by its sections, of several by the documents."""
         runs, hops = yield from self._runs(state)
+        if hops and self.parts.guard:  # what was searched for has been screened
+            runs = yield from self._screened(runs, state["asked"], step)
+        quarantined = step["reason"]
         purse = self.purse(state)
         size = self._size
         total = sum(size(each) for run in runs for each in run)
@@ -105,6 +111,7 @@ class SummaryNodes(NoteNodes):
         if kept < every:
             others = "the best are kept" if ranked else "the others are spread over the text"
             step["reason"] += f"; {every - kept} of {every} passages are left out, {others}"
+        step["reason"] += quarantined
         documents = [passage for own in cut for passage in own]
         return {"windows": windows, "whole": whole, "documents": documents, "passages": every, "hops": hops}
 
@@ -119,7 +126,7 @@ class SummaryNodes(NoteNodes):
                 __package__ or "",
                 "part",
                 context=window["context"],
-                text="\n\n".join(each.page_content for each in window["passages"]),
+                text=as_data("\n\n".join(each.page_content for each in window["passages"])),
                 question=state["asked"],
             )
             for window in windows
@@ -134,7 +141,7 @@ class SummaryNodes(NoteNodes):
         failed = next((f": {reply.failed}" for reply in said if reply.failed), "")
         unread = f"{len(windows) - good} without a summary are read themselves{failed}"
         step["reason"] = unread if good < len(windows) else "one call each"
-        step["details"] = {"summaries": [[window["context"], window["summary"]] for window in summed]}
+        step["details"] = self.unscreened(summaries=[[window["context"], window["summary"]] for window in summed])
         return {"windows": summed, "usage": purse.usage}
 
     def read(self, state: SummaryState, step: Step) -> Doing[dict[str, Any]]:
@@ -143,16 +150,16 @@ class SummaryNodes(NoteNodes):
         topic = topic_of(state["asked"]) if state["scope"] == "topic" else ""
         update = yield from replace(self, topic=topic).reading(state, shown, step)
         update["documents"] = passages_of(update["documents"]) or state["documents"]
-        if any(item["citations"] for item in update["draft"]):
+        if update.get("withheld") or any(item["citations"] for item in update["draft"]):
             return {**update, "missing": _missing(state, update["documents"])}
         draft = yield Compute(self._of_parts, state["windows"], topic)
         if not draft:
             return update  # of nothing, nothing is left out
-        self.say(draft)
         step["decision"] += f"; {len(draft)} sentences of the parts"
         step["reason"] += "; nothing of the whole is supported"
         missing, documents = _missing(state, state["documents"]), state["documents"]
-        return {**update, "draft": draft, "documents": documents, "declined": False, "missing": missing}
+        said = yield from self.spoken(state, draft, documents, step)
+        return {**update, **said, "documents": documents, "declined": False, "missing": missing}
 
     # -- routes -------------------------------------------------------------------------------------------------------
 
@@ -165,7 +172,7 @@ class SummaryNodes(NoteNodes):
 
     def read_aloud(
         self, question: str, packed: Packed, reading: Reading, purse: Purse, also: Sequence[str] = ()
-    ) -> Effect:
+    ) -> ReadAloud:
         """A sentence of a summary answers no question: that the passages say so is enough, or so about the topic."""
         return super().read_aloud(self.topic, packed, reading, purse, also)
 
@@ -177,6 +184,23 @@ class SummaryNodes(NoteNodes):
         runs = [[_of_document(doc_id, each) for each in found.get(doc_id, [])] for doc_id in state["chosen"]]
         runs = [run for run in runs if run]
         return (sections(runs[0]) if len(runs) == 1 else runs), 1
+
+    def _named(self, labels: dict[str, str], asked: str) -> Doing[dict[str, str]]:
+        """The documents whose names may be shown: a title is text of the document as well."""
+        found = yield from findings(
+            self.parts.guard, "retrieval", list(labels.values()), check_context(asked, trust="own")
+        )
+        named = zip(labels, found, strict=True)
+        return {doc_id: finding.text for doc_id, finding in named if not is_blocked(finding)}
+
+    def _screened(self, runs: Sequence[Run], asked: str, step: Step) -> Doing[list[Run]]:
+        """The same runs of what may be used."""
+        every = [passage for run in runs for passage in run]
+        after, blocked = yield from screened(self.parts.guard, "retrieval", every, check_context(asked, trust="own"))
+        tell_blocked(step, blocked, "passages")
+        kept = iter(after)
+        cut = [[passage for passage in [next(kept) for _ in run] if passage is not None] for run in runs]
+        return [run for run in cut if run]
 
     def _parts_room(self, purse: Purse, question: str) -> tuple[int, int]:
         """Calls that can be made beside the reading, and the tokens of text in each."""

@@ -10,13 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.documents import Document
+from langgraph.runtime import get_runtime
 
-from ...graphs.common.effects import Doing
 from ...guarding import Finding, Guard, Stage
 from ...types import Step
+from .effects import Doing
 
-__all__ = ("findings", "screened_passages", "tell_blocked")
+__all__ = (
+    "WITHHELD",
+    "Quarantined",
+    "check_context",
+    "findings",
+    "is_blocked",
+    "screened",
+    "screened_passages",
+    "tell_blocked",
+)
 
+WITHHELD = "This cannot be answered here."
+"""What is said where the guard blocks the question, or all of the answer."""
+Quarantined = tuple[str, Finding]
+"""Id of a passage (empty for other texts), and why nothing of it may be used."""
 _CONTEXTS = ("headings", "title")
 """What prompts show of a passage beside its text."""
 
@@ -49,38 +63,60 @@ def findings(
         given: list[Finding] = yield _Check(guard, stage, list(texts), context or {})
         if len(given) != len(texts):
             raise ValueError(f"{len(given)} findings for {len(texts)} texts")
-        if wrong := [each.verdict for each in given if each.verdict not in ("pass", "change", "block")]:
-            raise ValueError(f"the verdict {wrong[0]!r}")
+        if any(each.verdict not in ("pass", "change", "block") or not isinstance(each.text, str) for each in given):
+            raise ValueError("a finding that is none")
     except Exception as error:
-        reason = f"the guard failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        # What it raised may hold the text: the name of the error is all that is told.
+        reason = f"the guard failed: {type(error).__name__}"
         return [Finding("block", text, rail="guard", reason=reason) for text in texts]
     return [each if each.verdict != "pass" else Finding("pass", text) for each, text in zip(given, texts, strict=True)]
 
 
-def screened_passages(
-    guard: Guard | None, documents: Sequence[Document], context: Mapping[str, Any], step: Step
-) -> Doing[list[Document]]:
-    """The passages that may be used, each with the text that may be used. The step says which are in quarantine.
+def is_blocked(finding: Finding) -> bool:
+    """Whether nothing of the text may be used; a text of which nothing is left says nothing either."""
+    return finding.verdict == "block" or (finding.verdict == "change" and not finding.text.strip())
+
+
+def check_context(question: str, **more: Any) -> dict[str, Any]:
+    """What a guard is told beside the texts: the `question`, `scope` where the run has one as its context, and more."""
+    try:
+        scope = get_runtime().context
+    except Exception:  # outside of a graph's run
+        scope = None
+    return {"question": question, **({"scope": scope} if scope is not None else {}), **more}
+
+
+def screened(
+    guard: Guard | None, stage: Stage, documents: Sequence[Document], context: Mapping[str, Any]
+) -> Doing[tuple[list[Document | None], list[Quarantined]]]:
+    """For each passage what of it may be used, None where that is nothing; and what was blocked.
 
     A heading is text of the document as well: it is checked beside the passage, and left off where it is blocked.
     """
     texts = [text for document in documents for text in _texts(document)]
     told = {**context, "metadata": [document.metadata for document in documents for _ in _texts(document)]}
-    found = iter((yield from findings(guard, "tool", texts, told)))
-    kept, blocked, changed = [], [], 0
+    found = iter((yield from findings(guard, stage, texts, told)))
+    after: list[Document | None] = []
+    blocked: list[Quarantined] = []
     for document in documents:
         own = [next(found) for _ in _texts(document)]
-        if own[0].verdict == "block":
-            blocked.append((document, own[0]))
-            continue
-        after = _rewritten(document, own)
-        changed += after is not document
-        kept.append(after)
-    tell_blocked(step, [(str(document.id), finding) for document, finding in blocked], "passages", changed)
-    return kept
+        if is_blocked(own[0]):
+            blocked.append((str(document.id), own[0]))
+        after.append(None if is_blocked(own[0]) else _rewritten(document, own))
+    return after, blocked
 
 
-def tell_blocked(step: Step, blocked: Sequence[tuple[str, Finding]], what: str, changed: int = 0) -> None:
+def screened_passages(
+    guard: Guard | None, documents: Sequence[Document], context: Mapping[str, Any], step: Step, *, stage: Stage = "tool"
+) -> Doing[list[Document]]:
+    """The passages that may be used, each with the text that may be used. The step says which are in quarantine."""
+    after, blocked = yield from screened(guard, stage, documents, context)
+    changed = sum(new is not None and new is not old for new, old in zip(after, documents, strict=True))
+    tell_blocked(step, blocked, "passages", changed)
+    return [document for document in after if document is not None]
+
+
+def tell_blocked(step: Step, blocked: Sequence[Quarantined], what: str, changed: int = 0) -> None:
     """Adds to a step what was blocked: ids, rails and reasons, never the text."""
     if blocked:
         step["reason"] += f"; {len(blocked)} {what} in quarantine: {blocked[0][1].reason or blocked[0][1].rail}"
@@ -104,7 +140,7 @@ def _rewritten(document: Document, own: Sequence[Finding]) -> Document:
         return document
     metadata = dict(document.metadata)
     for key, finding in zip(_context_keys(document), own[1:], strict=True):
-        if finding.verdict == "block":
+        if is_blocked(finding):
             del metadata[key]
         else:
             metadata[key] = finding.text
