@@ -121,7 +121,7 @@ def _scored(critic: Any, rows: Sequence[TrainingRow], part: str, tell: Tell) -> 
     """Of each question its passages: score, and whether it is gold."""
     questions: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     logits = _logits(critic, rows, part, tell)
-    scores = probabilities_of(logits, critic.artifact.manifest.calibration)[:, 0] if rows else []
+    scores = probabilities_of(logits, critic.artifact.manifest.calibration)[:, 0]
     for row, score in zip(rows, scores, strict=True):
         asked = str(row.get("query") or row["question"])
         questions[f"{row['origin']['set']}\0{asked}"].append((float(score), row["label"] >= GOLD))

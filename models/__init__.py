@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .critics import RetrievalNeedCritic, UtilityCritic, load_retrieval_need_critic, load_utility_critic
     from .embedders import embedder_fingerprint, load_embedder
     from .evaluator import RetrievalEvaluator, TrainedEvaluator, load_evaluator
+    from .injection import InjectionClassifier, Suspicion, load_injection_classifier
     from .llama_server import LlamaServer
     from .protocols import Embedder
     from .registry import BUNDLED, BundledModel
@@ -37,6 +38,7 @@ __all__ = (
     "Artifact",
     "BundledModel",
     "Embedder",
+    "InjectionClassifier",
     "LlamaServer",
     "ModelInfo",
     "ModelSpec",
@@ -48,6 +50,7 @@ __all__ = (
     "Scored",
     "Scorer",
     "SentenceTransformerEmbedding",
+    "Suspicion",
     "TokenScore",
     "TrainedEvaluator",
     "TrainedReranker",
@@ -63,6 +66,7 @@ __all__ = (
     "load_chat_model",
     "load_embedder",
     "load_evaluator",
+    "load_injection_classifier",
     "load_reranker",
     "load_retrieval_need_critic",
     "load_router",
@@ -87,6 +91,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "critics": ["RetrievalNeedCritic", "UtilityCritic", "load_retrieval_need_critic", "load_utility_critic"],
         "embedders": ["embedder_fingerprint", "load_embedder"],
         "evaluator": ["RetrievalEvaluator", "TrainedEvaluator", "load_evaluator"],
+        "injection": ["InjectionClassifier", "Suspicion", "load_injection_classifier"],
         "llama_server": ["LlamaServer"],
         "protocols": ["Embedder"],
         "registry": ["BUNDLED", "BundledModel"],

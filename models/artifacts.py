@@ -48,6 +48,7 @@ FORMAT: Literal[1] = 1
 _LOADABLE = frozenset(
     {
         *("adapter_config.json", "adapter_model.bin", "adapter_model.safetensors", "head.safetensors"),
+        "prefilter.safetensors",
         *("config.json", "generation_config.json", "model.safetensors", "model.safetensors.index.json"),
         *("pytorch_model.bin", "pytorch_model.bin.index.json", "modules.json", "config_sentence_transformers.json"),
         *("sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),

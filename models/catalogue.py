@@ -41,6 +41,7 @@ _HEADLINES: Mapping[str, tuple[str, ...]] = {
     "drafter": ("f1",),
     "reflective": ("in_grammar", "grammar"),
     "router": ("accuracy", "macro_f1"),
+    "injection": ("recall_fpr_0.02", "partial_auroc"),
 }
 """The metric that speaks for a role, the first of these that its manifest has."""
 

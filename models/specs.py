@@ -33,12 +33,21 @@ __all__ = (
 )
 
 TrainedRole = Literal[
-    "embedder", "reranker", "evaluator", "support", "utility", "retrieve", "drafter", "reflective", "router"
+    "embedder",
+    "reranker",
+    "evaluator",
+    "support",
+    "utility",
+    "retrieve",
+    "drafter",
+    "reflective",
+    "router",
+    "injection",
 ]
 """What `ragloom finetune` trains; also the provider under which the result is loaded."""
 TRAINED_ROLES: tuple[TrainedRole, ...] = get_args(TrainedRole)
 
-Role = Literal["chat", "embedder", "reranker", "evaluator", "support", "utility", "retrieve", "router"]
+Role = Literal["chat", "embedder", "reranker", "evaluator", "support", "utility", "retrieve", "router", "injection"]
 """What a model is used for."""
 
 # Provider -> the pip package that brings it. The same list as LangChain's own table (a test compares the two); kept

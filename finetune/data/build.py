@@ -33,7 +33,9 @@ from .sources import Sources, load_sources
 __all__ = ("build_parts", "reusable", "write_parts")
 
 STATE = "rows.json"
-CLASSED: frozenset[TrainedRole] = frozenset({"evaluator", "reranker", "support", "utility", "retrieve", "router"})
+CLASSED: frozenset[TrainedRole] = frozenset(
+    {"evaluator", "reranker", "support", "utility", "retrieve", "router", "injection"}
+)
 """Roles that learn to tell classes apart: one class alone teaches nothing."""
 TOLD_EVERY = 500
 

@@ -56,6 +56,8 @@ FILES = ("passages", "documents", "corpus")
 _FROM_QUESTIONS: frozenset[TrainedRole] = frozenset(
     {"embedder", "reranker", "evaluator", "support", "utility", "drafter", "reflective"}
 )
+_FROM_CORPORA: frozenset[TrainedRole] = frozenset({"embedder", "injection"})
+"""Titles and texts teach an embedder; to the injection classifier they are texts without an attack."""
 _ANSWERABLE_ONLY: frozenset[TrainedRole] = frozenset({"embedder", "reranker", "evaluator"})
 """They learn from a question and its passage; a made question that nothing answers has none."""
 
@@ -105,7 +107,7 @@ def knowledge_base_hash(folder: Path) -> str:
 
 def refuse_corpora(role: TrainedRole, data: Sequence[Path]) -> None:
     """Raises `UsageError` where data is a corpus alone and the role does not learn from one."""
-    if role == "embedder":
+    if role in _FROM_CORPORA:
         return
     for path in data:
         if path.exists() and corpus_of(path) is not None:

@@ -5,6 +5,7 @@
     utility              {question, answer, label}         label 1 (useless) to 5
     retrieve             {question, label}                 label yes or no: must anything be looked up?
     router               {text, label}                     label any text
+    injection            {text, kind, label}               kind message or passage; label injection or benign
     embedder             {query, positive, negatives}      negatives a list, may be empty
     drafter              {question, passages, rationale, answer, answerable}
     reflective           {question, segments, utility}     segments {retrieve, passage, relevance, text, support}
@@ -98,6 +99,11 @@ COLUMNS: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]
     },
     "retrieve": {"question": (_text, "a text"), "label": (_one_of("yes", "no"), "'yes' or 'no'")},
     "router": {"text": (_text, "a text"), "label": (_text, "a text")},
+    "injection": {
+        "text": (_text, "a text"),
+        "kind": (_one_of("message", "passage"), "'message' or 'passage'"),
+        "label": (_one_of("injection", "benign"), "'injection' or 'benign'"),
+    },
     "embedder": {
         "query": (_text, "a text"),
         "positive": (_text, "a text"),

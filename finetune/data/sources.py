@@ -4,6 +4,7 @@
     retrieval   corpus.jsonl + queries.jsonl + qrels.jsonl, or BEIR's layout
     claims      claims with their evidence and a label, in the layouts of the groundedness sets (see `groundedness`)
     texts       {text, label} or {text, intent}
+    attacks     attacks.jsonl {text, category} + contexts.jsonl {context}, as BIPIA has them: what is planted, and where
     traces      what `ragloom ask --json` printed, and records.jsonl of `ragloom eval answers`
     rows        rows of a role, as `rows` has them
     corpus      texts without questions, or a knowledge base (see `corpus`): titles and texts
@@ -35,11 +36,11 @@ from .rows import TrainingRow, read_rows
 
 __all__ = ("Kind", "Source", "Sources", "load_sources", "roles_of")
 
-Kind = Literal["questions", "retrieval", "claims", "texts", "traces", "rows", "corpus"]
+Kind = Literal["questions", "retrieval", "claims", "texts", "attacks", "traces", "rows", "corpus"]
 
 LAYOUTS = (
     "an answer set (questions, passages), a retrieval set (corpus, queries, qrels), labelled claims, labelled texts, "
-    "traces, rows or a corpus (passages, documents, a knowledge base)"
+    "attacks with contexts, traces, rows or a corpus (passages, documents, a knowledge base)"
 )
 BUILDER_VERSION = "4"
 """Raised whenever equal data and settings would give other rows than before."""
@@ -53,7 +54,7 @@ class Source:
     """Of the set: the `set` of the origin of its rows."""
     kind: Kind
     path: Path
-    """The folder of a question or retrieval set, else the file."""
+    """The folder of a question or retrieval set or of attacks, else the file."""
     licence: str
     sha256: str
     """Over its files."""
@@ -144,6 +145,7 @@ _ROLE_COLUMNS: dict[TrainedRole, frozenset[str]] = {
     "embedder": frozenset({"query", "positive"}),
     "drafter": frozenset({"question", "passages", "answer", "answerable"}),
     "reflective": frozenset({"question", "segments"}),
+    "injection": frozenset({"text", "kind", "label"}),
 }
 _CLAIM_COLUMNS = (
     {"context", "response", "grounded"},
@@ -184,6 +186,10 @@ def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]
     if corpus and queries and (find_jsonl(path, "qrels") or (path / "qrels").is_dir()):
         yield "retrieval", path
         taken |= {file for file in (corpus, queries, find_jsonl(path, "qrels")) if file}
+    attacks, contexts = find_jsonl(path, "attacks"), find_jsonl(path, "contexts")
+    if attacks and contexts and _columns(attacks, problems) >= {"text", "category"}:
+        yield "attacks", path
+        taken |= {attacks, contexts}
     for file in sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")]):
         kind = None if file in taken else _kind(file, problems)
         if kind and not (kind == "questions" and taken):
@@ -234,6 +240,7 @@ def _role_of(path: Path) -> TrainedRole:
 
 
 def _check(source: Source, problems: list[Problem]) -> None:
+    from .attacks import read_attacks
     from .groundedness import read_claims
     from .question_sets import read_questions
     from .routes import read_texts
@@ -247,6 +254,8 @@ def _check(source: Source, problems: list[Problem]) -> None:
         usable = iter(read_questions(source, problems).documents.values())
     elif source.kind == "claims":
         usable = read_claims(source, problems)
+    elif source.kind == "attacks":
+        usable = read_attacks(source, problems)
     elif source.kind == "texts":
         usable = read_texts(source, problems)
     elif source.kind == "traces":

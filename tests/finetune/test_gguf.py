@@ -362,7 +362,7 @@ def test_exported_by_the_command(base: Path, tmp_path: Path, cli: Callable[..., 
         ((spec, tmp_path / "x.gguf", "--merged", "q4"), "use --merged f32, f16, q8_0"),
         ((tmp_path / "whole", tmp_path / "x.gguf"), "--merged f16"),
         ((tmp_path, tmp_path / "x.gguf"), "is no artifact"),
-        (("drafter:bundled", tmp_path / "x.gguf"), "ships no drafter"),
+        (("reflective:bundled", tmp_path / "x.gguf"), "ships no reflective"),
     ):
         found = cli("finetune", "export", *arguments)
         assert found.code and said in found.err, found.err
