@@ -41,6 +41,10 @@ RUNS = {
     "finetune_router": ["finetune_router.py"],  # trains
     "finetune_reflective": ["finetune_reflective.py"],  # trains
     "finetune_resume": ["finetune_resume.py"],  # trains
+    "guard_injection": ["guard_injection.py"],  # trains
+    "guard_pii": ["guard_pii.py"],
+    "guard_cost": ["guard_cost.py"],
+    "guard_indirect": ["guard_indirect.py"],
     "draft_equality": ["draft_equality.py", "drafter:bundled"],
 }
 

@@ -90,7 +90,7 @@ def choose(data: Path) -> dict[str, list[str]]:
     chosen = {}
     for name, counts in {**TAKEN, FALSE: (FALSE_TAKEN, 0)}.items():
         found = load(data, name)
-        unseen = [item for item in found.questions if name not in TRAINED_ON or _held_out(name, found, item)]
+        unseen = [item for item in found.questions if name not in TRAINED_ON or held_out(name, found, item)]
         ids: list[str] = []
         for answerable, count in zip((True, False), counts, strict=True):
             fit = [item for item in unseen if item.answerable is answerable and (item.gold or not answerable)]
@@ -101,7 +101,7 @@ def choose(data: Path) -> dict[str, list[str]]:
     return chosen
 
 
-def _held_out(name: str, found: Any, item: Any) -> bool:
+def held_out(name: str, found: Any, item: Any) -> bool:
     """Whether it asks about documents of the test part of our trainings."""
     from ragloom.finetune.data.parts import document_of, part_of
 

@@ -9,17 +9,25 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
+from .access import AccessScope, scope_from
 from .errors import UsageError
 
 __all__ = (
     "DEFAULT_CRITIC",
     "DEFAULT_LLM",
     "DEFAULT_RERANKER",
+    "NO_GUARD",
     "NO_RERANKER",
     "NO_TRANSFORM",
     "NO_WEB",
@@ -40,6 +48,7 @@ UNDRAFTED = frozenset({"closed-book", "self-rag", "self-rag-tokens"})
 DEFAULT_EVALUATOR = "evaluator:bundled"
 NO_WEB = "none"
 NO_TRANSFORM = "none"
+NO_GUARD = "none"
 READERS: dict[str, str] = {}
 """Chat model to the drafter that reads for it in `ask` and `chat`, later `{"bundled:smollm2": "drafter:bundled"}`."""
 
@@ -76,17 +85,36 @@ class Settings(BaseSettings):
     """
     transform: str = NO_TRANSFORM
     """Makes further queries of a question: `none`, `diverse`, `hyde`, `step-back` or `sub-questions`."""
+    guard: str = NO_GUARD
+    """Screens questions, passages and answers: `none`, `local`, `local:RAIL,RAIL`, `nemo` or `nemo:FOLDER`."""
     prompt: str | None = None
-    """The reader's prompt: `read`, `short`, `draft` or the path of a Jinja file; none: the strategy's own, of a drafter
-    `draft`.
+    """The reader's prompt: `read`, `read-guarded`, `short`, `draft` or the path of a Jinja file; none: the strategy's
+    own, of a drafter `draft`.
     """
     tenant: str = ""
+    """Whose documents are ingested, and seen."""
+    user: str = ""
+    """Who asks; in `chat`, none: who runs this."""
+    groups: Annotated[list[str], NoDecode] = []
+    """Groups that whoever asks is a member of; in a variable with commas between them. Documents that are ingested get
+    theirs from `--group` alone.
+    """
     source: str = ""
     """Name of the knowledge source that ingested files belong to."""
     chunk_strategy: Literal["structure", "paragraph", "sentence", "tokens"] | None = None
     chunk_size: int | None = Field(default=None, ge=0)
     chunk_overlap: int | None = Field(default=None, ge=0)
     max_file_mb: float = Field(default=100, gt=0)
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @property
+    def scope(self) -> AccessScope | None:
+        """Who asks, as far as it is set; none where nothing is."""
+        return scope_from(None, self.tenant, groups=self.groups, user=self.user)
 
     @property
     def reranks(self) -> bool:
@@ -119,7 +147,7 @@ class Settings(BaseSettings):
         prompt = "draft" if self.prompt is None and drafts else self.prompt
         if strategy == "self-rag-tokens":  # asked as it was trained, and in no other way
             return {}
-        own = prompt not in (None, "read", "short")
+        own = prompt not in (None, "read", "read-guarded", "short")
         return {} if prompt is None or (own and strategy == "closed-book") else {"prompt": prompt}
 
     @classmethod

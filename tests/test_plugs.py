@@ -97,7 +97,7 @@ def test_retrieve_with_a_reranker(filled: Cli, made: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--llm", "drafter:bundled"), 2, "ragloom ships no drafter"),
+        (("--llm", "reflective:bundled"), 2, "ragloom ships no reflective"),
         (("--embedder", "embedder:bundled"), 2, "ragloom ships no embedder"),
         (("--critic", "suport:x"), 2, "did you mean 'support'"),
         (("--reranker", "cohere:x"), 2, "unknown reranker model provider 'cohere'"),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import ask, chat, docs, evals, finetune, graph, ingest, models, retrieve, tune
+from . import ask, chat, docs, evals, finetune, graph, guard, ingest, models, retrieve, tune
 from .output import run
 
 __all__ = ("app", "main")
@@ -43,6 +43,7 @@ app.command("retrieve")(retrieve.retrieve)
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
 app.command("graph")(graph.graph)
+app.add_typer(guard.app, name="guard", help="Screen texts, and measure what screens them.")
 app.add_typer(models.app, name="models", help="List, fetch and inspect models.")
 app.add_typer(evals.app, name="eval", help="Measure retrieval and answers.")
 app.command("tune")(tune.tune)

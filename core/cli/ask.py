@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .options import CriticOption, RerankerOption, RerankFromOption, StrategyOption, TransformOption, WebOption
+from .options import (
+    CriticOption,
+    GroupOption,
+    GuardOption,
+    RerankerOption,
+    RerankFromOption,
+    StrategyOption,
+    TransformOption,
+    WebOption,
+)
 from .output import JsonOption, KbOption, emit, note
 
 __all__ = ("ask",)
@@ -30,7 +39,9 @@ def ask(
     critic: CriticOption = None,
     web: WebOption = None,
     transform: TransformOption = None,
+    guard: GuardOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
+    group: GroupOption = None,
     steps: Annotated[bool, typer.Option("--steps", help="Show what was done, and why.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -57,10 +68,12 @@ def ask(
         critic=critic,
         web=web,
         transform=transform,
+        guard=guard,
         tenant=tenant,
+        groups=group or None,
     )
     graph = build_graph(settings, knowledge_base(settings, docs))
-    events = stream_answer(graph, {"question": question})
+    events = stream_answer(graph, {"question": question}, settings.scope)
     if json:
         result = [event for event in events if event["type"] == "result"][-1]
         emit(answer_json(question, settings.strategy, result))

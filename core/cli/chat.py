@@ -15,6 +15,8 @@ from .options import (
     ApproveWebOption,
     ConversationsOption,
     CriticOption,
+    GroupOption,
+    GuardOption,
     RerankerOption,
     RerankFromOption,
     StrategyOption,
@@ -49,10 +51,12 @@ def chat(
     web: WebOption = None,
     approve_web: ApproveWebOption = False,
     transform: TransformOption = None,
+    guard: GuardOption = None,
     thread: ThreadOption = None,
     user: UserOption = None,
     db: ConversationsOption = None,
     tenant: Annotated[str | None, typer.Option(help="Whose passages.")] = None,
+    group: GroupOption = None,
     json: JsonOption = False,
 ) -> None:
     """Chat over the knowledge base: answers stream, with checked citations. /help lists the commands.
@@ -76,8 +80,13 @@ def chat(
         critic=critic,
         web=web,
         transform=transform,
+        guard=guard,
         tenant=tenant,
+        user=user,
+        groups=group or None,
     )
+    if user is not None and not user.strip():
+        raise UsageError("a conversation needs a user", hint="--user NAME, or leave it away")
     if approve_web and settings.web == NO_WEB:
         raise UsageError("--approve-web: there is no web to ask", hint="give --web as well")
     if approve_web and json:
@@ -87,7 +96,7 @@ def chat(
         _answer_lines(settings, _alone(settings, documents))
         return
     with ExitStack() as closing:
-        talk = _talk(settings, documents, closing, user, db, approve_web)
+        talk = _talk(settings, documents, closing, db, approve_web)
         if thread is not None:
             talk.go_to(thread)
         if json:
@@ -100,19 +109,19 @@ def _talk(
     settings: Settings,
     kb: KnowledgeBase,
     closing: ExitStack,
-    user: str | None,
     db: Path | None,
     approve_web: bool,
 ) -> Any:
     """The terminal's conversation, in a new thread."""
+    from ..access import AccessScope
     from ..agents.assistant import Assistant, with_memory
-    from ..agents.conversation import LongTermMemory, Scope, Threads
-    from ..settings import NO_WEB
+    from ..agents.conversation import LongTermMemory, Threads
+    from ..settings import NO_GUARD, NO_WEB
     from .chat_terminal import Talk
-    from .session import load_models, strategy_graph
+    from .session import load_models, open_guard, strategy_graph
 
     path = db or _default_file()
-    scope = Scope(user if user is not None else _who_runs_this(), tenant=settings.tenant)
+    scope = AccessScope(settings.tenant, settings.user or _who_runs_this(), settings.groups)
     threads = closing.enter_context(Threads.open(path))
     memory = closing.enter_context(LongTermMemory.open(path, embedder=_embedder(settings, kb)))
 
@@ -129,7 +138,8 @@ def _talk(
             return strategy_graph(chosen, kb, llm, reader, **more)
         return strategy_graph(chosen, kb, llm, with_memory(reader or llm), **more)
 
-    assistant = Assistant(build(settings), load_models(settings)[0], threads=threads, memory=memory)
+    guard = open_guard(settings.guard) if settings.guard != NO_GUARD else None
+    assistant = Assistant(build(settings), load_models(settings)[0], threads=threads, memory=memory, guard=guard)
     return Talk(assistant, scope, settings, build)
 
 
@@ -138,7 +148,7 @@ def _alone(settings: Settings, kb: KnowledgeBase) -> Callable[[str], dict[str, A
     from .session import build_graph, stream_answer
 
     graph = build_graph(settings, kb)
-    return lambda question: list(stream_answer(graph, {"messages": [("user", question)]}))[-1]
+    return lambda question: list(stream_answer(graph, {"messages": [("user", question)]}, settings.scope))[-1]
 
 
 def _answer_lines(settings: Settings, answer: Callable[[str], dict[str, Any]]) -> None:

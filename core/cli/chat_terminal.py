@@ -16,8 +16,9 @@ from .output import console, note
 from .session import AnswerPrinter
 
 if TYPE_CHECKING:
+    from ..access import AccessScope
     from ..agents.assistant import Assistant, Chat
-    from ..agents.conversation import LongTermMemory, Scope
+    from ..agents.conversation import LongTermMemory
     from ..settings import Settings
 
 __all__ = ("Talk",)
@@ -30,7 +31,7 @@ class Talk:
     """
 
     def __init__(
-        self, assistant: Assistant, scope: Scope, settings: Settings, build: Callable[[Settings], Any]
+        self, assistant: Assistant, scope: AccessScope, settings: Settings, build: Callable[[Settings], Any]
     ) -> None:
         assert assistant.memory is not None
         self.assistant, self.scope, self.settings = assistant, scope, settings

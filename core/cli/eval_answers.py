@@ -52,7 +52,9 @@ def answers(
     critic: CriticOption = None,
     web: WebOption = None,
     transform: TransformOption = None,
-    prompt: Annotated[str | None, typer.Option(help="Reader prompt: read, short, draft or a .jinja file.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Reader prompt: read, read-guarded, short, draft or a .jinja file.")
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Add the rows closed-book and naive.")] = True,
     support_by: Annotated[
         str, typer.Option(help="Judge of `support`: overlap, embedding, support:bundled or support:PATH.")

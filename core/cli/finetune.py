@@ -131,6 +131,7 @@ def _article(role: str) -> str:
         "support": "a support critic",
         "utility": "a utility critic",
         "retrieve": "a critic of need to retrieve",
+        "injection": "a classifier of prompt injections",
     }
     described["reflective"] = "a reflective generator (Self-RAG)"
     return described.get(role, f"{'an' if role[0] in 'aeiou' else 'a'} {role}")

@@ -11,6 +11,8 @@ __all__ = (
     "ApproveWebOption",
     "ConversationsOption",
     "CriticOption",
+    "GroupOption",
+    "GuardOption",
     "RerankFromOption",
     "RerankerOption",
     "StrategyOption",
@@ -22,6 +24,13 @@ __all__ = (
 
 CriticOption = Annotated[
     str | None, typer.Option("--critic", help="What checks answers: overlap, support:bundled or support:PATH.")
+]
+GuardOption = Annotated[
+    str | None,
+    typer.Option("--guard", help="What screens texts: none, local, local:injection,secrets, nemo or nemo:FOLDER."),
+]
+GroupOption = Annotated[
+    list[str] | None, typer.Option("--group", help="A group of whoever asks: its documents are seen too (repeatable).")
 ]
 RerankerOption = Annotated[
     str | None, typer.Option("--reranker", help="What reorders passages: none, reranker:bundled or reranker:PATH.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, UsageError
-from ..settings import DEFAULT_EVALUATOR, NO_TRANSFORM, NO_WEB
+from ..settings import DEFAULT_EVALUATOR, NO_GUARD, NO_TRANSFORM, NO_WEB
 from .ingest import open_for_ingestion, run_ingestion
 from .output import console, download_progress, note
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models import BaseChatModel
 
+    from ..access import AccessScope
     from ..graphs.common.support import SupportCritic
+    from ..guarding import Guard
     from ..models.reranker import TrainedReranker
     from ..retrieval import KnowledgeBase
     from ..settings import Settings
@@ -28,6 +31,7 @@ __all__ = (
     "answer_json",
     "build_graph",
     "knowledge_base",
+    "open_guard",
     "load_critic",
     "load_models",
     "load_reranker",
@@ -51,7 +55,8 @@ def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase
     from ..models import cache_folder
 
     key = "\0".join(sorted(os.path.abspath(path.expanduser()) for path in docs))
-    name = hashlib.sha256(f"{key}\0{settings.embedder}\0{settings.chunk_strategy}\0{settings.chunk_size}".encode())
+    made = f"{settings.embedder}\0{settings.chunk_strategy}\0{settings.chunk_size}\0{settings.tenant}"
+    name = hashlib.sha256(f"{key}\0{made}".encode())
     kept = settings.model_copy(update={"kb": cache_folder("docs") / name.hexdigest()[:16]})
     kb = open_for_ingestion(kept)
     report = run_ingestion(kb, docs, kept, prune=True)
@@ -84,14 +89,24 @@ def strategy_graph(
     """The strategy that the settings name, with these models; `more` are options of its own."""
     from ..agents import build_strategy
 
-    retriever = kb.retriever(**settings.retriever_options())
+    retriever = kb.retriever(**settings.retriever_options(), scope=settings.scope)
     options = settings.strategy_options(settings.strategy, llm=settings.reader)
     options |= own_parts(settings.strategy, settings)
     if settings.strategy != "closed-book":
         options |= strategy_parts(settings)
+    if settings.guard != NO_GUARD:
+        options["guard"] = open_guard(settings.guard)
     if reader is not None:
         options["reader"] = reader
     return build_strategy(settings.strategy, retriever, llm, **options, **more)
+
+
+@lru_cache(maxsize=4)
+def open_guard(spec: str) -> Guard:
+    """The guard that `spec` names; one object for all who name it."""
+    from ..guardrails import load_guard
+
+    return load_guard(spec)
 
 
 def strategy_parts(settings: Settings) -> dict[str, Any]:
@@ -121,7 +136,7 @@ def own_parts(strategy: str, settings: Settings) -> dict[str, Any]:
             from ..retrieval import load_web
 
             # Whose passages may be seen holds in the second source as well.
-            parts["web"] = load_web(settings.web, top_k=settings.top_k, tenant=settings.tenant, mode=settings.mode)
+            parts["web"] = load_web(settings.web, top_k=settings.top_k, scope=settings.scope, mode=settings.mode)
         return parts
     if strategy == "fusion":
         return {"evaluator": settings.evaluator}
@@ -154,13 +169,15 @@ def load_reranker(spec: str, *, top_n: int | None = None) -> TrainedReranker:
         return load(spec, top_n=top_n, progress=fetching)
 
 
-def stream_answer(graph: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def stream_answer(graph: Any, given: dict[str, Any], scope: AccessScope | None = None) -> Iterator[dict[str, Any]]:
     """Yields `{"type": "sentence", ...}` as sentences pass the check, and at last `{"type": "result", ...}`.
+
+    `scope` is the run's context: who asks, for sources and guards that want to know.
 
     Raises `ModelError` where the model failed and nothing that it had said before can be shown.
     """
     result: dict[str, Any] = {}
-    for kind, part in graph.stream(given, stream_mode=["custom", "values"]):
+    for kind, part in graph.stream(given, context=scope, stream_mode=["custom", "values"]):
         if kind == "custom":
             yield part
         else:

@@ -1,0 +1,71 @@
+"""What the tests of personal data share: one detector, for loading Presidio takes seconds; planted values; a fake."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from ragloom.guarding import Finding, Stage
+from ragloom.guardrails.pii import PersonalDataRail, PresidioDetector, Span
+
+PLANTED = {
+    "PERSON": "Ottilie Farnsworth",
+    "EMAIL_ADDRESS": "ottilie.f@farnsworth.example",
+    "PHONE_NUMBER": "+1 212-456-7890",
+    "CREDIT_CARD": "4111 1111 1111 1111",
+    "IBAN_CODE": "GB82WEST12345698765432",
+    "US_SSN": "536-90-4399",
+    "STREET_ADDRESS": "742 Evergreen Terrace",
+}
+LETTER = (
+    "My name is {PERSON}. Write to {EMAIL_ADDRESS} or call {PHONE_NUMBER}. My card is {CREDIT_CARD}, my IBAN "
+    "{IBAN_CODE}, my social security number {US_SSN}. I live at {STREET_ADDRESS}."
+).format(**PLANTED)
+
+
+@cache
+def detector() -> PresidioDetector:
+    """Without a model, also where one is installed: the same findings everywhere."""
+    return PresidioDetector(model="")
+
+
+class Words:
+    """A detector of words in capitals and digits, with scores of your own; overlapping where told to."""
+
+    name = "words"
+    types = frozenset({"CODE"})
+
+    def __init__(self, score: float = 0.9) -> None:
+        self.score = score
+        self.asked = 0
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        self.asked += 1
+        return [[Span("CODE", *each.span(), self.score) for each in re.finditer(r"\b[A-Z0-9]{4,}\b", t)] for t in texts]
+
+
+def planted_in(text: str) -> list[str]:
+    """Which planted values, or tell-tale parts of them, stand in a text."""
+    parts = {part for value in PLANTED.values() for part in (value, *re.findall(r"\w{6,}", value))} - {"Terrace"}
+    return sorted(part for part in parts if part in text)
+
+
+class RailsGuard:
+    """Stands in for the real one: a rail's finding, and a block where it raises."""
+
+    def __init__(self, rails: Sequence[PersonalDataRail]) -> None:
+        (self.rail,) = rails
+
+    def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any] | None = None) -> list[Finding]:
+        try:
+            return self.rail.check(stage, texts, context or {})
+        except Exception as error:
+            return [Finding("block", text, rail=self.rail.name, reason=type(error).__name__) for text in texts]
+
+    async def acheck(
+        self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any] | None = None
+    ) -> list[Finding]:
+        return await asyncio.to_thread(self.check, stage, texts, context)
