@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from langchain_core.documents import Document
+
 from .. import models
 from ..evals.text_metrics import contains, exact_match, f1
+from ..graphs.common.packing import prompt_passages
 from ..graphs.common.prompting import render_prompt
 from ..models.drafts import DRAFTER_PROMPT, Draft, parse_draft, render_draft
 from .causal_training import IGNORED, Example, prompt_ids
@@ -113,9 +116,11 @@ def _quoted(row: TrainingRow) -> int:
 def _messages(package: str, name: str, row: TrainingRow, kept: Sequence[int] | None) -> list[dict[str, str]]:
     passages: list[str] = row["passages"]
     titles: list[str] = row.get("titles") or []
-    shown = [
-        {"number": number, "context": titles[place] if place < len(titles) else "", "text": passages[place]}
-        for number, place in enumerate(range(len(passages)) if kept is None else kept, start=1)
-    ]
+    shown = prompt_passages(  # as the graphs show them
+        [
+            Document(passages[place], metadata={"title": titles[place] if place < len(titles) else ""})
+            for place in (range(len(passages)) if kept is None else kept)
+        ]
+    )
     messages = render_prompt(package, name, question=row["question"], passages=shown)
     return [{"role": _ROLES[message.type], "content": str(message.text)} for message in messages]
