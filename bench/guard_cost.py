@@ -102,8 +102,8 @@ def main() -> None:
     from ragloom.guardrails.loading import RAILS
 
     made = rounds(given.data)
-    whole = cost(load_guard("local"), made)
-    rows = [row("local (all of it)", whole)]
+    whole = cost(load_guard(f"local:{','.join(RAILS)}"), made)
+    rows = [row("all six", whole), row("local (without personal)", cost(load_guard("local"), made))]
     for name in RAILS:
         say(name)
         rows.append(row(name, cost(load_guard(f"local:{name}"), made)))
