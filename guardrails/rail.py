@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..guarding import Finding, Stage
+from ..errors import UsageError
+from ..guarding import STAGES, Finding, Stage
 
-__all__ = ("Rail",)
+__all__ = ("Rail", "checked_stages")
 
 
 class Rail(Protocol):
@@ -32,3 +33,14 @@ class Rail(Protocol):
         `context`: see `ragloom.guarding.Guard.check`; empty where the caller knows nothing.
         """
         ...
+
+
+def checked_stages(stages: Collection[Stage], what: str) -> tuple[Stage, ...]:
+    """The stages that a rail was told to look at. `UsageError` where there are none, or one that does not exist.
+
+    >>> checked_stages(["input"], "secrets")
+    ('input',)
+    """
+    if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
+        raise UsageError(f"unknown stages of the {what} rail", hint=f"give some of {', '.join(STAGES)}")
+    return tuple(stages)

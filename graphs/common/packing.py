@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
@@ -83,12 +84,17 @@ def prompt_passages(documents: Sequence[Document]) -> list[dict[str, str | int]]
     return [
         {
             "number": number,
-            "source": _line(str(document.metadata.get("source") or ""))[:MOST_SOURCE],
+            "source": _named(_line(str(document.metadata.get("source") or "")))[:MOST_SOURCE],
             "context": _line(str(document.metadata.get("headings") or document.metadata.get("title") or "")),
             "text": as_data(document.page_content),
         }
         for number, document in enumerate(documents, start=1)
     ]
+
+
+def _named(source: str) -> str:
+    """A file's name, or the whole address: folders are no model's business, and cost tokens."""
+    return source if "://" in source else PurePath(source).name
 
 
 def _line(text: str) -> str:

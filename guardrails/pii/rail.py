@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from ...errors import ModelError, UsageError
 from ...guarding import STAGES, Finding, Stage
+from ..rail import checked_stages
 from .actions import hashed, masked, redacted, replaced
 from .detector import Detector, Span, resolved
 from .vault import PLACEHOLDER, Vault
@@ -80,14 +81,12 @@ class PersonalDataRail:
     ) -> None:
         if action not in ACTIONS:
             raise UsageError(f"unknown action {action!r} on personal data", hint=f"use one of {', '.join(ACTIONS)}")
-        if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
-            raise UsageError("unknown stages of the personal data rail", hint=f"give some of {', '.join(STAGES)}")
         if isinstance(entities, str):
             raise UsageError(f"the entities {entities!r} are no list", hint=f"give [{entities!r}]")
         if (vault is not None or scope is not None) and action != "vault":
             raise UsageError(f"a vault or a scope given to the action {action!r}", hint="they belong to 'vault'")
         self.action: Action = action
-        self.stages = tuple(stages)
+        self.stages = checked_stages(stages, "personal data")
         self.vault = (vault if vault is not None else Vault()) if action == "vault" else None
         self._scope = scope
         self._thresholds = _thresholds(threshold)

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from ...errors import UsageError
-from ...guarding import STAGES, Finding, Stage
+from ...guarding import Finding, Stage
+from ..rail import checked_stages
 
 __all__ = ("ACTIONS", "Action", "BloatRail", "compression_ratio", "entropy")
 
@@ -63,12 +64,10 @@ class BloatRail:
             )
         if action not in ACTIONS:
             raise UsageError(f"unknown action {action!r} on long texts", hint=f"use one of {', '.join(ACTIONS)}")
-        if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
-            raise UsageError("unknown stages of the bloat rail", hint=f"give some of {', '.join(STAGES)}")
         self.max_chars, self.min_chars = max_chars, min_chars
         self.min_entropy, self.max_ratio = min_entropy, max_ratio
         self.action: Action = action
-        self.stages = tuple(stages)
+        self.stages = checked_stages(stages, "bloat")
 
     def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any]) -> list[Finding]:
         """Each text on its own."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from ...errors import UsageError
 from ...guarding import STAGES, Finding, Stage
 from ...invisible import Invisible, find_invisible, without_invisible
+from ..rail import checked_stages
 
 __all__ = ("ACTIONS", "HIDDEN_TEXT", "Action", "HiddenTextRail")
 
@@ -44,10 +45,8 @@ class HiddenTextRail:
     def __init__(self, action: Action = "change", *, stages: Collection[Stage] = STAGES) -> None:
         if action not in ACTIONS:
             raise UsageError(f"unknown action {action!r} on hidden text", hint=f"use one of {', '.join(ACTIONS)}")
-        if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
-            raise UsageError("unknown stages of the hidden text rail", hint=f"give some of {', '.join(STAGES)}")
         self.action: Action = action
-        self.stages = tuple(stages)
+        self.stages = checked_stages(stages, "hidden text")
 
     def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any]) -> list[Finding]:
         """One finding a text, with the characters' places as spans.

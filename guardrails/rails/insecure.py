@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ...errors import UsageError
-from ...guarding import STAGES, Finding, Stage
+from ...guarding import Finding, Stage
+from ..rail import checked_stages
 from .code_regions import Region, code_regions
 from .links import attribute_urls, find_links, why_unsafe
 from .payloads import find_payloads
@@ -91,12 +92,10 @@ class InsecureOutputRail:
             raise UsageError(f"the allowed hosts {allowed_hosts!r} are no list", hint=f"give [{allowed_hosts!r}]")
         if wrong := [each for each in allowed_hosts or () if not each or "/" in each or "*" in each.removeprefix("*.")]:
             raise UsageError(f"{wrong[0]!r} is no host", hint="give names such as docs.acme.com or *.acme.com")
-        if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
-            raise UsageError("unknown stages of the insecure output rail", hint=f"give some of {', '.join(STAGES)}")
         self.action: Action = action
         self.allowed_hosts = None if allowed_hosts is None else frozenset(allowed_hosts)
         self.check_code = check_code
-        self.stages = tuple(stages)
+        self.stages = checked_stages(stages, "insecure output")
 
     def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any]) -> list[Finding]:
         """Each text on its own; the spans are what was dangerous in it."""

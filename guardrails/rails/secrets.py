@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from ...errors import UsageError
 from ...guarding import STAGES, Finding, Stage
+from ..rail import checked_stages
 from .bloat import entropy
 from .secret_patterns import PATTERNS
 
@@ -42,10 +43,8 @@ class SecretsRail:
     def __init__(self, action: Action = "mask", *, stages: Collection[Stage] = STAGES) -> None:
         if action not in ACTIONS:
             raise UsageError(f"unknown action {action!r} on secrets", hint=f"use one of {', '.join(ACTIONS)}")
-        if isinstance(stages, str) or not stages or set(stages) - set(STAGES):
-            raise UsageError("unknown stages of the secrets rail", hint=f"give some of {', '.join(STAGES)}")
         self.action: Action = action
-        self.stages = tuple(stages)
+        self.stages = checked_stages(stages, "secrets")
 
     def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any]) -> list[Finding]:
         """Each text on its own; its spans are the secrets."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
-from ragloom.guarding import Finding, Stage
-from ragloom.guardrails.pii import PersonalDataRail, PresidioDetector, Span
+from ragloom.guardrails.pii import PresidioDetector, Span
 
 PLANTED = {
     "PERSON": "Ottilie Farnsworth",
@@ -51,21 +48,3 @@ def planted_in(text: str) -> list[str]:
     """Which planted values, or tell-tale parts of them, stand in a text."""
     parts = {part for value in PLANTED.values() for part in (value, *re.findall(r"\w{6,}", value))} - {"Terrace"}
     return sorted(part for part in parts if part in text)
-
-
-class RailsGuard:
-    """Stands in for the real one: a rail's finding, and a block where it raises."""
-
-    def __init__(self, rails: Sequence[PersonalDataRail]) -> None:
-        (self.rail,) = rails
-
-    def check(self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any] | None = None) -> list[Finding]:
-        try:
-            return self.rail.check(stage, texts, context or {})
-        except Exception as error:
-            return [Finding("block", text, rail=self.rail.name, reason=type(error).__name__) for text in texts]
-
-    async def acheck(
-        self, stage: Stage, texts: Sequence[str], context: Mapping[str, Any] | None = None
-    ) -> list[Finding]:
-        return await asyncio.to_thread(self.check, stage, texts, context)

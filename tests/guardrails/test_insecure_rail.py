@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import cpu_seconds
 
 from ragloom.errors import UsageError
 from ragloom.guarding import Finding
@@ -238,10 +238,7 @@ def test_regions_of_code_are_in_order_and_in_the_text(parts: list[str]) -> None:
 )  # fmt: skip
 def test_a_hostile_text_takes_no_time(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]
-    began = time.process_time()
-    checked(text)
-    checked(text[:20_000] + "<script>")
-    assert time.process_time() - began < 2
+    assert cpu_seconds(lambda: (checked(text), checked(text[:20_000] + "<script>")), enough=2) <= 2
 
 
 @pytest.mark.parametrize(

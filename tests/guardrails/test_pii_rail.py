@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.memory import InMemorySaver
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-from pii_kit import LETTER, PLANTED, RailsGuard, Words, detector, planted_in
+from pii_kit import LETTER, PLANTED, Words, detector, planted_in
 
 from ragloom.access import AccessScope
 from ragloom.agents.agent import rag_agent
 from ragloom.agents.sources import Source
 from ragloom.errors import ModelError, UsageError
 from ragloom.guarding import STAGES, Stage
+from ragloom.guardrails import RailsGuard
 from ragloom.guardrails.pii import PersonalDataRail, Span, Vault, resolved
 from ragloom.testing import FakeChatModel
 

