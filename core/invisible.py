@@ -13,7 +13,7 @@ from functools import cache
 from itertools import groupby
 from typing import Literal
 
-__all__ = ("Invisible", "Kind", "find_invisible", "without_invisible")
+__all__ = ("INVISIBLE", "Invisible", "Kind", "find_invisible", "without_invisible")
 
 Kind = Literal["tag", "zero-width", "bidi", "variation-selector", "soft-hyphen"]
 
@@ -23,7 +23,8 @@ _SELECTORS = "\ufe00-\ufe0f\U000e0100-\U000e01ef"
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _SHAPERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200d\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
 _OTHERS = "\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufff8\U000e0080-\U000e00ff\U000e01f0-\U000e0fff"
-_RUN = re.compile(f"[\u00ad{_TAGS}{_SELECTORS}{_BIDI}{_SHAPERS}{_OTHERS}]+")
+INVISIBLE = re.compile(f"[\u00ad{_TAGS}{_SELECTORS}{_BIDI}{_SHAPERS}{_OTHERS}]+")
+"""A run of such characters, needed or not."""
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("zero-width", re.compile(f"[{_SHAPERS}{_OTHERS}]")),
     ("tag", re.compile(f"[{_TAGS}]")),
@@ -70,7 +71,7 @@ def find_invisible(text: str) -> list[Invisible]:
     if text.isascii():
         return found
     line_end, right_to_left = -1, False
-    for match in _RUN.finditer(text):
+    for match in INVISIBLE.finditer(text):
         start, end = match.span()
         if start >= line_end:
             line_end = at if (at := text.find("\n", start)) >= 0 else len(text)

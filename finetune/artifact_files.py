@@ -28,6 +28,7 @@ __all__ = (
     "shown_command",
     "shown_name",
     "store_half",
+    "update_manifest",
     "write_artifact",
     "write_manifest",
 )
@@ -98,6 +99,14 @@ def write_artifact(
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """`manifest.json`, whole or not at all."""
     write_whole(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+
+
+def update_manifest(artifact: Artifact, update: dict[str, Any]) -> None:
+    """Writes fields of an artifact's manifest anew. Raises `UsageError` where its folder cannot be written to."""
+    try:
+        write_manifest(artifact.folder, artifact.manifest.model_copy(update=update))
+    except OSError as error:
+        raise UsageError(f"cannot write to {str(artifact.folder)!r}: {error.strerror or error}") from error
 
 
 def store_half(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import UsageError
 from ..models.artifacts import Artifact, Calibration
 from ..models.pair_classifier import load_pair_classifier, probabilities_of
-from .artifact_files import write_manifest
+from .artifact_files import update_manifest
 from .calibration import expected_calibration_error, fit_calibration
 from .data.dedup import PartFilter
 from .data.parts import part_of
@@ -54,7 +54,7 @@ def store_thresholds(artifact: Artifact, found: dict[str, Any]) -> None:
     told = artifact.manifest
     thresholds = {**told.thresholds, "lower": float(found["lower"]), "upper": float(found["upper"])}
     metrics = {**told.metrics, "thresholds": {part: found[part] for part in ("dev", "test") if found.get(part)}}
-    _store(artifact, {"thresholds": thresholds, "metrics": metrics})
+    update_manifest(artifact, {"thresholds": thresholds, "metrics": metrics})
 
 
 def refit_calibration(
@@ -96,14 +96,7 @@ def store_calibration(artifact: Artifact, found: dict[str, Any]) -> None:
     moved = probabilities_of(logits[:, None], new)[:, 0]
     thresholds = {name: float(value) for name, value in zip(names, moved, strict=True)}
     metrics = {**told.metrics, "calibration": {part: found[part] for part in ("dev", "test") if found.get(part)}}
-    _store(artifact, {"calibration": new, "thresholds": thresholds, "metrics": metrics})
-
-
-def _store(artifact: Artifact, update: dict[str, Any]) -> None:
-    try:
-        write_manifest(artifact.folder, artifact.manifest.model_copy(update=update))
-    except OSError as error:
-        raise UsageError(f"cannot write to {str(artifact.folder)!r}: {error.strerror or error}") from error
+    update_manifest(artifact, {"calibration": new, "thresholds": thresholds, "metrics": metrics})
 
 
 def _rows(data: Sequence[Path], out: Path, tell: Tell, **chosen: Any) -> dict[str, list[TrainingRow]]:

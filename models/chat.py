@@ -28,10 +28,10 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
 
     `params` go to the model (`temperature`, `max_tokens`, ...); local models also take `context_length` and `threads`,
     and default to temperature 0 and 256 tokens. `drafter:bundled`, `drafter:PATH` and `reflective:PATH` run what
-    `ragloom finetune` trained, by llama.cpp as well; the first use converts it. `openai:NAME` honours
-    `OPENAI_BASE_URL`, which reaches vLLM and Ollama. Raises `UnknownModelError` for an unknown name, `UsageError` for a
-    missing package, key or file, `WeightsError` when bundled weights cannot be fetched, `ArtifactError` for a damaged
-    artifact.
+    `ragloom finetune` trained, by llama.cpp as well; the first use converts it. A drafter abstains where it was unsure;
+    `abstain_below=None` turns that off. `openai:NAME` honours `OPENAI_BASE_URL`, which reaches vLLM and Ollama. Raises
+    `UnknownModelError` for an unknown name, `UsageError` for a missing package, key or file, `WeightsError` when
+    bundled weights cannot be fetched, `ArtifactError` for a damaged artifact.
 
         >>> load_chat_model("bundled:smollm2").invoke("Say hello.").content  # doctest: +SKIP
         'Hello! How can I help you today?'
@@ -51,7 +51,10 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
         role: Literal["drafter", "reflective"] = "drafter" if parsed.provider == "drafter" else "reflective"
         artifact = open_artifact(spec, role)
         file, adapter = served_files(artifact, progress)
-        return _local(file, spec, {"adapter": adapter, "model": artifact.fingerprint, **params})
+        own: dict[str, Any] = {"adapter": adapter, "model": artifact.fingerprint}
+        if role == "drafter":
+            own["abstain_below"] = artifact.manifest.thresholds.get("abstain_below")
+        return _local(file, spec, {**own, **params}, drafts=role == "drafter")
     return _hosted(parsed, params)
 
 
@@ -92,19 +95,21 @@ def _unwrap(llm: Any) -> Any:
     return llm
 
 
-def _local(path: Path, spec: str, params: dict[str, Any]) -> LlamaChatModel:
+def _local(path: Path, spec: str, params: dict[str, Any], *, drafts: bool = False) -> LlamaChatModel:
     from .gguf import read_header
 
     read_header(path)  # a bad file is refused now, not with the first question
 
+    from .drafter_chat import DrafterChatModel
     from .local_chat import LlamaChatModel
 
-    fields = LlamaChatModel.model_fields
+    model = DrafterChatModel if drafts else LlamaChatModel
+    fields = model.model_fields
     known = set(fields) | {field.alias for field in fields.values() if field.alias}
     unknown = sorted(set(params) - known)
     if unknown:
         raise UsageError(f"{spec!r} takes no parameter {unknown[0]!r}", hint="see docs/models.md for the parameters")
-    return LlamaChatModel(path, **params)
+    return model(path, **params)
 
 
 def _hosted(spec: ModelSpec, params: dict[str, Any]) -> BaseChatModel:

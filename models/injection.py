@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ..errors import ArtifactError, ModelError
+from ..invisible import INVISIBLE
 from .pair_classifier import PairClassifier, load_pair_classifier
 from .prefilter import PREFILTER, Prefilter, read_prefilter, sentence_spans, unit_spans
 from .weights import Progress
@@ -50,10 +51,6 @@ PREFILTER_THRESHOLD = "prefilter"
 """Its name among the manifest's thresholds."""
 
 Span = tuple[int, int]
-_INVISIBLE = re.compile(  # format characters, fillers, variation selectors, tags
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
-)
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .*-]){4,}\w(?!\w)")
 
 
@@ -164,7 +161,7 @@ def normalised(text: str) -> str:
     >>> normalised("Ｉｇｎｏｒｅ\u200b  the r.u.l.e.s")
     'Ignore the rules'
     """
-    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    plain = INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return " ".join(_SPACED.sub(lambda found: re.sub(r"[ .*-]", "", found[0]), plain).split())
 
 

@@ -217,7 +217,8 @@ def _system(name: str, settings: Settings, parts: dict[str, Any]) -> System:
             from ..evals.cached_model import CachedChatModel
             from ..models import load_chat_model
 
-            own |= {"drafter": CachedChatModel.around(load_chat_model(own["drafter"])), "prompt": "draft"}
+            drafter = load_chat_model(own["drafter"], abstain_below=None)  # scores choose among its drafts
+            own |= {"drafter": CachedChatModel.around(drafter), "prompt": "draft"}
         return System(name, {**settings.strategy_options(name), **parts, **own})
     return System(name, factory=reranking(name, parts["reranker"])) if "reranker" in parts else System(name)
 

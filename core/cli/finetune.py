@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as jsonlib
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
@@ -14,8 +13,10 @@ import typer
 
 from ..errors import ArtifactError, UsageError
 from ..models.specs import TRAINED_ROLES, TrainedRole
+from .artifacts import open_named, teller
 from .eval_output import progress_bar, tell_left_out
 from .output import JsonOption, console, download_progress, emit, note
+from .refit import calibrate, fit_thresholds
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ("app",)
 
 _SETTINGS_HELP = "A setting of this role alone, NAME=VALUE (repeatable); 'ragloom finetune list --json' names them."
-SECONDS_BETWEEN_LINES = 30
-"""Of progress, where stderr is no terminal."""
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -180,7 +179,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show what an artifact says of itself; its files are checked."""
-    found = _open(artifact)
+    found = open_named(artifact)
     if json:
         emit({"folder": str(found.folder), **_shown(found.manifest)})
         return
@@ -213,7 +212,7 @@ def export(
     from ..finetune.export.gguf_lora import export_lora, merge_and_export
     from ..models.adapter_gguf import GgufDtype
 
-    artifact = _open(spec)
+    artifact = open_named(spec)
     role, base = artifact.manifest.role, artifact.manifest.base.spec
     if role not in ("drafter", "reflective"):
         raise UsageError(f"{spec!r} is of the role {role}, no chat model", hint="a drafter or a reflective model is")
@@ -238,74 +237,8 @@ def export(
         note(f"an adapter: use it with its base, {base}: llama-server -m BASE.gguf --lora {out}")
 
 
-@app.command("fit-thresholds")
-def fit_thresholds(
-    spec: Annotated[str, typer.Argument(help="The evaluator: evaluator:bundled or evaluator:PATH.")],
-    data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
-    more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
-    write: Annotated[bool, typer.Option("--write", help="Store the thresholds into the artifact's manifest.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Choose an evaluator's upper and lower threshold (CRAG) on your own data; report what would be done how often."""
-    from ..finetune.refit import refit_thresholds, store_thresholds
-
-    artifact = _evaluator(spec, write)
-    with progress_bar() as bar:
-        found = refit_thresholds(f"evaluator:{artifact.folder}", [*data, *(more or [])], tell=_teller(bar))
-    if write:
-        store_thresholds(artifact, found)
-    if json:
-        emit({**found, "written": write})
-        return
-    out = console()
-    out.print(f"lower {found['lower']:.4g}, upper {found['upper']:.4g}")
-    for part in ("dev", "test"):
-        if found.get(part):
-            mix = ", ".join(f"{name} {share:.0%}" for name, share in found[part]["mix"].items())
-            out.print(f"{part} ({found[part]['questions']} questions): {mix}; right {found[part]['agreement']:.0%}")
-            for warning in found[part]["warnings"]:
-                note(f"{part}: {warning}")
-    note(f"written to {artifact.folder}" if write else "not stored: add --write")
-
-
-@app.command("calibrate")
-def calibrate(
-    spec: Annotated[str, typer.Argument(help="The evaluator: evaluator:bundled or evaluator:PATH.")],
-    data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
-    more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Questions of each set (all).")] = None,
-    write: Annotated[bool, typer.Option("--write", help="Store it into the artifact's manifest.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Make an evaluator's probabilities mean what they say on your own data; its actions stay the same."""
-    from ..finetune.refit import refit_calibration, store_calibration
-
-    artifact = _evaluator(spec, write)
-    with progress_bar() as bar:
-        sets = [*data, *(more or [])]
-        found = refit_calibration(f"evaluator:{artifact.folder}", sets, limit=limit, tell=_teller(bar))
-    if write:
-        store_calibration(artifact, found)
-    if json:
-        emit({**found, "written": write})
-        return
-    out = console()
-    out.print(f"scale {found['scale']:.4g}, shift {found['shift'][0]:.4g}")
-    for part in ("dev", "test"):
-        if told := found.get(part):
-            change = f"{told['before']:.4f} before, {told['after']:.4f} after"
-            out.print(f"{part} ({told['rows']} rows): expected calibration error {change}")
-    note(f"written to {artifact.folder}" if write else "not stored: add --write")
-
-
-def _evaluator(spec: str, write: bool) -> Any:
-    """The artifact, if it is an evaluator, and one that may be written to where it will be."""
-    artifact = _open(spec)
-    if artifact.manifest.role != "evaluator":
-        raise UsageError(f"{spec!r} is no evaluator")
-    if write and spec.endswith(":bundled"):
-        raise UsageError("the shipped evaluator is not written to", hint="copy its folder, and name the copy")
-    return artifact
+app.command("fit-thresholds")(fit_thresholds)
+app.command("calibrate")(calibrate)
 
 
 def _with_questions(
@@ -325,7 +258,7 @@ def _with_questions(
 
     given: dict[str, Any] = {"embedder": settings.embedder, "tenant": settings.tenant, "llm_name": name}
     with progress_bar() as bar:
-        sets, made = make_question_sets(data, out, n, llm=load, role=role, seed=seed, tell=_teller(bar), **given)
+        sets, made = make_question_sets(data, out, n, llm=load, role=role, seed=seed, tell=teller(bar), **given)
     for each in made:
         note(f"{each.answerable} answerable and {each.unanswerable} unanswerable questions made -> {each.folder}")
         for reason, count in each.rejected.most_common(3):
@@ -343,7 +276,7 @@ def _train(
     options = {name: value for name, value in given.items() if value is not None}
     try:
         with progress_bar() as bar:
-            tell = _teller(bar)
+            tell = teller(bar)
             return finetune(
                 *(role, data, out),
                 tell=tell,
@@ -359,23 +292,6 @@ def _train(
         again = command.replace(" --fresh", "")
         note(f"interrupted: the same command goes on {where}{'' if again == command else ', without --fresh'}")
         raise
-
-
-def _open(name: str) -> Artifact:
-    from ..models.artifacts import MANIFEST, open_artifact
-
-    provider, _, rest = name.partition(":")
-    if provider in TRAINED_ROLES and rest:
-        return open_artifact(name, provider)
-    path = Path(name) / MANIFEST
-    try:
-        role = jsonlib.loads(path.read_text(encoding="utf-8"))["role"]
-    except (OSError, ValueError, KeyError, TypeError):
-        role = None
-    if role not in TRAINED_ROLES:
-        hint = "name the --out folder of 'ragloom finetune', or ROLE:bundled"
-        raise UsageError(f"{name!r} is no artifact", hint=hint)
-    return open_artifact(f"{role}:{name}", role)
 
 
 def _shown(manifest: Manifest) -> dict[str, Any]:
@@ -407,22 +323,3 @@ def _settings(given: list[str]) -> dict[str, Any]:
             value = text
         found[name.strip().replace("-", "_")] = tuple(value) if isinstance(value, list) else value
     return found
-
-
-def _teller(bar: Any) -> Callable[[str, int, int | None], None]:
-    """A bar; where stderr is no terminal, a line now and then and whenever something else begins."""
-    from ..finetune.processes import is_main
-
-    if not is_main():
-        return lambda text, done, total: None
-    terminal = sys.stderr.isatty()
-    last: list[Any] = ["", 0.0]
-
-    def tell(text: str, done: int, total: int | None) -> None:
-        bar.show(text, done, total)
-        kind = "".join(letter for letter in text if letter.isalpha() or letter == " ").split(" ", 2)[:2]
-        if not terminal and (kind != last[0] or time.monotonic() - last[1] > SECONDS_BETWEEN_LINES):
-            last[:] = [kind, time.monotonic()]
-            note(text if total is None or "step " in text else f"{text}: {done} of {total}")
-
-    return tell

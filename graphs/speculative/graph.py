@@ -150,8 +150,10 @@ def _check(drafts: int, subset_size: int | None, normalise: str, select: str) ->
 def _drafter(given: BaseChatModel | str | None, llm: BaseChatModel) -> Lazy[BaseChatModel]:
     if not isinstance(given, str):
         return Lazy.of(llm if given is None else given)
-    parse_spec(given, role="chat")
-    return Lazy(lambda: load_chat_model(given))
+    trained = parse_spec(given, role="chat").provider == "drafter"
+    # A draft that it is unsure of has a low rho_draft: scores choose, not the drafter's own threshold.
+    options = {"abstain_below": None} if trained else {}
+    return Lazy(lambda: load_chat_model(given, **options))
 
 
 def _embedder(given: Any, retriever: BaseRetriever) -> Lazy[Any]:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
 import httpx
-import numpy as np
 import peft
 import pytest
 import torch
-import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from gguf_kit import TEXTS, make_artifact, make_gguf
 
 from ragloom.errors import ArtifactError, UsageError
 from ragloom.finetune.export.gguf_lora import export_lora, merge_and_export
 from ragloom.models import load_chat_model
 from ragloom.models.adapter_gguf import served_files
-from ragloom.models.artifacts import MANIFEST, Artifact, Manifest, base_of, file_hash, open_artifact
+from ragloom.models.artifacts import MANIFEST, Artifact, base_of, open_artifact
 from ragloom.models.bottleneck import BottleneckConfig, register_bottleneck
 from ragloom.models.causal_model import causal_folder, load_causal_model
 from ragloom.models.gguf import read_header
 from ragloom.models.llama_server import LlamaServer
 from ragloom.models.scoring import load_scorer
-
-HEADS, GROUPS, SIZE, LAYERS = 4, 2, 64, 2
-TEXTS = [
-    "The cat sat on the mat and looked at the dog.",
-    "Who wrote the letter that was found in 1912?",
-    "A short answer, then a longer one with reasons.",
-    "Water boils at 100 degrees; ice melts at 0.",
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,124 +35,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers with large random weights, so that no two tokens are nearly as likely, as a GGUF."""
-    torch.manual_seed(1)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(
-        TEXTS, trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet)
-    )
-    vocabulary = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
-    merges = [" ".join(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=SIZE,
-        intermediate_size=96,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        num_key_value_heads=GROUPS,
-        max_position_embeddings=512,
-        initializer_range=0.3,
-        tie_word_embeddings=True,
-        rms_norm_eps=1e-5,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-    )
-    weights = transformers.LlamaForCausalLM(config).state_dict()
-    path = tmp_path_factory.mktemp("base") / "tiny.gguf"
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_name("tiny")
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(512)
-    writer.add_embedding_length(SIZE)
-    writer.add_feed_forward_length(96)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(GROUPS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_rope_dimension_count(SIZE // HEADS)
-    writer.add_vocab_size(len(vocabulary))
-    writer.add_file_type(0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(vocabulary)
-    writer.add_token_types([3, 3, 3] + [1] * (len(vocabulary) - 3))
-    writer.add_token_merges(merges)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_pad_token_id(2)
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(
-        "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-    )
-    parts = {
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down",
-        "input_layernorm": "attn_norm",
-        "post_attention_layernorm": "ffn_norm",
-    }
-    writer.add_tensor("token_embd.weight", weights["model.embed_tokens.weight"].numpy())
-    writer.add_tensor("output_norm.weight", weights["model.norm.weight"].numpy())
-    for layer in range(LAYERS):
-        for theirs, ours in parts.items():
-            value = weights[f"model.layers.{layer}.{theirs}.weight"].numpy()
-            if ours in ("attn_q", "attn_k"):
-                value = interleaved(value, HEADS if ours == "attn_q" else GROUPS)
-            writer.add_tensor(f"blk.{layer}.{ours}.weight", value)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def interleaved(rows: np.ndarray, heads: int) -> np.ndarray:
-    """GGUF's row order, row by row: of each head, row i of the first half, then row i of the second."""
-    size = len(rows) // heads
-    order = [head * size + half * size // 2 + i for head in range(heads) for i in range(size // 2) for half in (0, 1)]
-    return np.ascontiguousarray(rows[order])
-
-
-def trained(base: Path, folder: Path, *, role: str = "drafter", tokens: tuple[str, ...] = (), **settings: Any) -> str:
-    """An artifact whose adapter is random and large enough to change what is said."""
-    torch.manual_seed(2)
-    source = causal_folder(f"gguf:{base}")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-    model = transformers.AutoModelForCausalLM.from_pretrained(source)
-    if tokens:
-        tokenizer.add_special_tokens({"additional_special_tokens": list(tokens)})
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        settings["trainable_token_indices"] = {"embed_tokens": tokenizer.convert_tokens_to_ids(list(tokens))}
-    whole = settings.pop("whole", False)
-    config = settings.pop("config", None) or peft.LoraConfig(
-        task_type="CAUSAL_LM", target_modules="all-linear", **{"r": 4, "lora_alpha": 8, **settings}
-    )
-    model = peft.get_peft_model(model, config)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            torch.nn.init.normal_(parameter, std=0.15)
-    folder.mkdir()
-    if whole:
-        model.merge_and_unload().save_pretrained(folder)
-    else:
-        model.save_pretrained(folder, save_embedding_layers=False)
-    if tokens or whole:
-        tokenizer.save_pretrained(folder)
-    kept = (".json", ".safetensors", ".jinja")
-    files = {path.name: file_hash(path) for path in folder.iterdir() if path.suffix in kept}
-    manifest = Manifest(
-        role=role, name="tiny", base=base_of(f"gguf:{base}")[1], method="full" if whole else "lora", files=files
-    )
-    (folder / MANIFEST).write_text(manifest.model_dump_json())
-    return f"{role}:{folder}"
+    return make_gguf(tmp_path_factory.mktemp("base"))
 
 
 def said_by_transformers(spec: str) -> list[list[int]]:
@@ -223,7 +95,7 @@ def test_scores_are_those_of_llama_cpp(base: Path) -> None:
     ids=["plain", "rank-stabilised", "patterns"],
 )
 def test_an_adapter_says_the_same_in_both(base: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    spec = trained(base, tmp_path / "drafter", **settings)
+    spec = make_artifact(base, tmp_path / "drafter", **settings)
     file = export_lora(tmp_path / "drafter", base, tmp_path / "out.gguf", dtype="f32")
     ours = said_by_llama_cpp(base, file)
     assert said_by_transformers(spec) == ours
@@ -233,14 +105,14 @@ def test_an_adapter_says_the_same_in_both(base: Path, tmp_path: Path, settings: 
 
 
 def test_the_base_may_be_named_by_its_transformers_folder(base: Path, tmp_path: Path) -> None:
-    trained(base, tmp_path / "drafter")
+    make_artifact(base, tmp_path / "drafter")
     one = export_lora(tmp_path / "drafter", base, tmp_path / "one.gguf")
     two = export_lora(tmp_path / "drafter", causal_folder(f"gguf:{base}"), tmp_path / "two.gguf")
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_merged_files_say_the_same(base: Path, tmp_path: Path) -> None:
-    spec = trained(base, tmp_path / "drafter")
+    spec = make_artifact(base, tmp_path / "drafter")
     file = merge_and_export(open_artifact(spec, "drafter"), tmp_path / "merged.gguf", dtype="f32")
     assert said_by_transformers(spec) == said_by_llama_cpp(file)
     before, after = (gguf.GGUFReader(path) for path in (base, file))
@@ -258,7 +130,7 @@ def test_what_is_no_lora_is_merged_on_first_use(base: Path, tmp_path: Path, kind
         "dora": {"use_dora": True},
         "ia3": {"config": peft.IA3Config(task_type="CAUSAL_LM", **ia3)},
     }
-    spec = trained(base, tmp_path / "drafter", **settings[kind])
+    spec = make_artifact(base, tmp_path / "drafter", **settings[kind])
     artifact = open_artifact(spec, "drafter")
     file, adapter = served_files(artifact)
     assert adapter is None
@@ -272,7 +144,7 @@ def test_what_is_no_lora_is_merged_on_first_use(base: Path, tmp_path: Path, kind
 
 def test_added_tokens_are_trained_read_and_written(base: Path, tmp_path: Path) -> None:
     added = ("[Relevant]", "[Irrelevant]", "[Utility:5]")
-    spec = trained(base, tmp_path / "reflective", role="reflective", tokens=added)
+    spec = make_artifact(base, tmp_path / "reflective", role="reflective", tokens=added)
     artifact = open_artifact(spec, "reflective")
     file = merge_and_export(artifact, tmp_path / "merged.gguf", dtype="f32")
     assert said_by_transformers(spec) == said_by_llama_cpp(file)
@@ -301,7 +173,7 @@ def test_every_adapter_can_be_scored(base: Path, tmp_path: Path, kind: str) -> N
         "prefix": peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
         "bottleneck": BottleneckConfig(task_type="CAUSAL_LM", width=4),
     }
-    scorer = load_scorer(trained(base, tmp_path / "drafter", config=configs[kind]), device="cpu")
+    scorer = load_scorer(make_artifact(base, tmp_path / "drafter", config=configs[kind]), device="cpu")
     pairs = [
         ("The cat", " sat on the mat"),
         ("Who wrote the", " letter"),
@@ -314,7 +186,7 @@ def test_every_adapter_can_be_scored(base: Path, tmp_path: Path, kind: str) -> N
 
 
 def test_chat_models_by_artifact(base: Path, tmp_path: Path) -> None:
-    spec = trained(base, tmp_path / "drafter")
+    spec = make_artifact(base, tmp_path / "drafter")
     llm = load_chat_model(spec, max_tokens=8)
     plain = load_chat_model(f"gguf:{base}", max_tokens=8)
     assert llm.server() is load_chat_model(spec).server()  # type: ignore[attr-defined]
@@ -328,12 +200,12 @@ def test_chat_models_by_artifact(base: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_served_is_refused(base: Path, tmp_path: Path) -> None:
     prompt = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     with pytest.raises(UsageError, match=r"PROMPT_TUNING.*--method lora"):
-        load_chat_model(trained(base, tmp_path / "prompt", config=prompt))
+        load_chat_model(make_artifact(base, tmp_path / "prompt", config=prompt))
     register_bottleneck()
-    bottleneck = trained(base, tmp_path / "bottleneck", config=BottleneckConfig(task_type="CAUSAL_LM", width=4))
+    bottleneck = make_artifact(base, tmp_path / "bottleneck", config=BottleneckConfig(task_type="CAUSAL_LM", width=4))
     with pytest.raises(UsageError, match=r"BOTTLENECK.*--method lora"):
         load_chat_model(bottleneck)
-    spec = trained(base, tmp_path / "drafter")
+    spec = make_artifact(base, tmp_path / "drafter")
     with pytest.raises(ArtifactError, match="was trained as drafter, not as reflective"):
         load_chat_model(f"reflective:{tmp_path / 'drafter'}")
     folder = causal_folder(f"gguf:{base}")
@@ -347,7 +219,7 @@ def test_what_cannot_be_served_is_refused(base: Path, tmp_path: Path) -> None:
 
 
 def test_exported_by_the_command(base: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
-    spec = trained(base, tmp_path / "drafter")
+    spec = make_artifact(base, tmp_path / "drafter")
     told = cli("finetune", "export", spec, tmp_path / "lora.gguf", "--json").json
     assert (told["form"], told["dtype"]) == ("lora", "f16")
     assert told["bytes"] == (tmp_path / "lora.gguf").stat().st_size
@@ -355,7 +227,7 @@ def test_exported_by_the_command(base: Path, tmp_path: Path, cli: Callable[..., 
     merged = cli("finetune", "export", tmp_path / "drafter", tmp_path / "merged.gguf", "--merged", "f32")
     assert merged.code == 0 and "merged.gguf" in merged.out
     assert said_by_transformers(spec) == said_by_llama_cpp(tmp_path / "merged.gguf")
-    trained(base, tmp_path / "whole", whole=True)
+    make_artifact(base, tmp_path / "whole", whole=True)
     for arguments, said in (
         ((spec, tmp_path / "lora.gguf"), "exists already"),
         ((spec, tmp_path / "nowhere" / "x.gguf"), "there is no folder"),

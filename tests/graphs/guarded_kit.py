@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-from strategy_kit import TEXTS
+from strategy_kit import TEXTS, Shelf
 
 from ragloom.graphs.common.support import Support
 from ragloom.guarding import Finding
@@ -29,32 +28,11 @@ MARKED = {
 }
 
 
-class MarkedShelf(BaseRetriever):
-    """Always the same passages, some of them planted; remembers what it was asked."""
+class MarkedShelf(Shelf):
+    """Some of its passages are planted."""
 
-    def __init__(self, *names: str, prefix: str = "") -> None:
-        self.names, self.prefix = names, prefix
-        self.asked: list[str] = []
-        super().__init__()
-
-    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        self.asked.append(query_bundle.query_str)
-        return [
-            NodeWithScore(
-                node=TextNode(
-                    id_=f"{self.prefix}{name}",
-                    text=MARKED[name],
-                    metadata={
-                        "source": name,
-                        "page": 1,
-                        "score_kind": "test",
-                        "title": f"Leave {POISON}" if name == "travel.md" else "Leave",
-                    },
-                ),
-                score=1.0 - rank / 10,
-            )
-            for rank, name in enumerate(self.names)
-        ]
+    texts = MARKED
+    titles = MappingProxyType({name: f"Leave {POISON}" if name == "travel.md" else "Leave" for name in MARKED})
 
 
 class Watch:

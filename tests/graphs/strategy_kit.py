@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -25,6 +26,9 @@ GOOD = "Employees get 25 days of annual leave."
 class Shelf(BaseRetriever):
     """Always the same passages; remembers what it was asked."""
 
+    texts = TEXTS
+    titles: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, *names: str, prefix: str = "") -> None:
         self.names, self.prefix = names, prefix
         self.asked: list[str] = []
@@ -36,13 +40,16 @@ class Shelf(BaseRetriever):
             NodeWithScore(
                 node=TextNode(
                     id_=f"{self.prefix}{name}",
-                    text=TEXTS[name],
-                    metadata={"source": name, "page": 1, "score_kind": "test"},
+                    text=self.texts[name],
+                    metadata={"source": name, "page": 1, "score_kind": "test", **self._titled(name)},
                 ),
                 score=1.0 - rank / 10,
             )
             for rank, name in enumerate(self.names)
         ]
+
+    def _titled(self, name: str) -> dict[str, str]:
+        return {"title": self.titles[name]} if name in self.titles else {}
 
 
 class Evaluator:

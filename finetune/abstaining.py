@@ -1,0 +1,139 @@
+"""When a drafter should rather say nothing: the mean log-probability of a draft below which it abstains.
+
+Chosen as SQuAD 2.0 chooses its threshold of no answer (Rajpurkar et al., 2018, https://arxiv.org/abs/1806.03822,
+`best_f1_thresh` of its evaluation script): an answer counts its F1, an abstention 1 where nothing answers and 0 where
+something does, and the threshold with the highest mean on dev documents is taken.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UsageError
+from ..evals.text_metrics import f1
+from ..models.artifacts import Artifact
+from ..models.drafts import parse_draft
+from .artifact_files import update_manifest
+from .data.parts import Part
+from .data.rows import TrainingRow
+from .options import Tell, no_tell
+
+__all__ = ("Said", "best_threshold", "fit_abstention", "store_abstention", "told_at")
+
+ROWS = 300
+"""Of each part that are answered: a second or two each on two cores."""
+DRAWN = 16
+"""Questions of each set for a row that is wanted: about one in seven is of a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A draft: how sure the drafter was, and what it is worth."""
+
+    mean_logprob: float
+    answerable: bool
+    answered: bool
+    """Whether it gave an answer of its own accord."""
+    f1: float
+    """Of the answer; 0 where nothing answers."""
+
+
+def best_threshold(said: Sequence[Said]) -> float:
+    """The threshold with the highest score, of equal ones the lowest: halfway between two drafts, or below all.
+
+    >>> best_threshold([Said(-0.3, False, True, 0.0), Said(-0.1, True, True, 1.0)])
+    -0.2
+    """
+    means = sorted({each.mean_logprob for each in said})
+    if not means:
+        raise UsageError("no draft to choose a threshold by", hint="give more documents")
+    between = [round((low + high) / 2, 6) for low, high in zip(means, means[1:], strict=False)]
+    candidates = [means[0] - 1.0, *between]
+    return candidates[int(np.argmax([told_at(said, each)["score"] for each in candidates]))]
+
+
+def told_at(said: Sequence[Said], threshold: float | None) -> dict[str, Any]:
+    """What a threshold does: score, F1 where there is an answer, right abstentions, share answered.
+
+    None: without one.
+    """
+    kept = [each.answered and (threshold is None or each.mean_logprob >= threshold) for each in said]
+    asked = [answers for answers, each in zip(kept, said, strict=True) if each.answerable]
+    other = [answers for answers, each in zip(kept, said, strict=True) if not each.answerable]
+    found = [each.f1 if answers else 0.0 for answers, each in zip(kept, said, strict=True) if each.answerable]
+    refused = [float(not answers) for answers in other]
+
+    def mean(values: Sequence[float]) -> float | None:
+        return round(float(np.mean(values)), 4) if values else None
+
+    return {
+        "rows": len(said),
+        "score": mean([*found, *refused]),
+        "f1": mean(found),
+        "f1_of_answered": mean([each.f1 for answers, each in zip(kept, said, strict=True) if answers]),
+        "answered": mean([float(answers) for answers in asked]),
+        "unanswerable_abstained": mean(refused),
+    }
+
+
+def fit_abstention(
+    spec: str, data: Sequence[Path], *, rows: int = ROWS, seed: int = 0, tell: Tell = no_tell
+) -> dict[str, Any]:
+    """A drafter's threshold, chosen on the dev part of `data` and measured on its test part.
+
+    Gives {abstain_below, dev, test}, each part with `told_at` of the threshold and, below `without`, of none. Rows are
+    those of the drafter's recipe. Raises `UsageError` where the dev part has no row.
+    """
+    from ..models import load_chat_model
+    from ..models.drafter_chat import LOGPROBS
+    from .causal_training import part_rows
+    from .recipes import drafter
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = replace(drafter.DEFAULTS, per_set=DRAWN * rows, seed=seed)
+        built = drafter.build(data, Path(folder), options, tell)
+        parts: dict[Part, list[TrainingRow]] = {
+            part: part_rows(built, drafter.ROLE, part, rows, seed) for part in ("dev", "test")
+        }
+    if not parts["dev"]:
+        raise UsageError("the dev part has no row for a drafter", hint="give more documents")
+    llm = load_chat_model(spec, abstain_below=None).bind(**LOGPROBS)
+    said = {part: _answers(llm, given, part, tell) for part, given in parts.items()}
+    threshold = best_threshold(said["dev"])
+    report = {part: {**told_at(each, threshold), "without": told_at(each, None)} for part, each in said.items() if each}
+    return {"abstain_below": threshold, "dev": report["dev"], "test": report.get("test")}
+
+
+def store_abstention(artifact: Artifact, found: dict[str, Any]) -> None:
+    """Writes the threshold, and what it does, into an artifact's manifest."""
+    told = artifact.manifest
+    thresholds = {**told.thresholds, "abstain_below": float(found["abstain_below"])}
+    metrics = {**told.metrics, "abstaining": {part: found[part] for part in ("dev", "test") if found.get(part)}}
+    update_manifest(artifact, {"thresholds": thresholds, "metrics": metrics})
+
+
+def _answers(llm: Any, rows: Sequence[TrainingRow], part: str, tell: Tell) -> list[Said]:
+    from ..models.drafter_chat import mean_logprob
+    from .drafting import draft_prompt
+
+    said = []
+    for number, row in enumerate(rows, start=1):
+        message = llm.invoke([(turn["role"], turn["content"]) for turn in draft_prompt(row)])
+        draft = parse_draft(str(message.text))
+        right = [answer for answer in row.get("answers") or () if answer.strip()] or [row["answer"]]
+        said.append(
+            Said(
+                mean_logprob=mean_logprob(message.response_metadata) or 0.0,
+                answerable=bool(row["answerable"]),
+                answered=not draft.abstained,
+                f1=float(f1(draft.answer, right)) if row["answerable"] and not draft.abstained else 0.0,
+            )
+        )
+        tell(f"drafting, {part} rows", number, len(rows))
+    return said
