@@ -4,8 +4,9 @@ Rows are those of the recipe (`finetune/data/drafts.py`), of the test part of th
 among what our retriever finds beside it, or no passage that answers. All models read the same passages, cut to
 `--budget` tokens of prompt, by llama.cpp at temperature 0: the base by the drafter's prompt and by the prompt that
 `ask` has for a short answer, the drafter by its own. An abstention where there is an answer scores 0. What was said is
-kept in bench/cache; the speed is measured anew, the models in turn. With `--drafter none`, or fewer rows than by
-default, nothing is written to docs/results.
+kept in bench/cache; the speed is measured anew, the models in turn. A drafter with a threshold is shown without it too,
+and timed without it, for with it a draft comes in one piece. With `--drafter none`, or fewer rows than by default,
+nothing is written to docs/results.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from common import CACHE, SEED, ended_well, has, opened, options, publish, say, 
 
 SETS = ("squad", "qed", "fairytaleqa")
 BASE, DRAFTER = "bundled:smollm2", "drafter:bundled"
+ALWAYS = "drafter, always answering"
 LIMIT, BUDGET, ANSWER = 100, 512, 96
 WANTED = 0.15
 """F1 over the untrained base."""
@@ -147,12 +149,12 @@ def summary(rows: Sequence[Row], scores: Sequence[dict[str, Any]]) -> dict[str, 
 
 
 def gains_of(scores: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The drafter's measures less those of the others, with paired 95 % intervals."""
+    """The drafter's measures less those of the untrained base, with paired 95 % intervals."""
     from ragloom.evals.statistics import paired_difference
 
     gains = {}
     for who in scores:
-        for metric in (*QUALITY, "right_abstention") if who != "drafter" else ():
+        for metric in (*QUALITY, "right_abstention") if who.startswith("base") else ():
             left, right = (
                 {str(i): score.get(metric) for i, score in enumerate(scores[each])} for each in ("drafter", who)
             )
@@ -179,14 +181,17 @@ def main() -> None:
     }
     kept = {who: f"{BASE}, {who}" for who in asked}
     if trained:
-        asked = {"drafter": (load_chat_model(given.drafter, max_tokens=ANSWER), drafting), **asked}
-        kept["drafter"] = trained.fingerprint
+        for who, own in ((ALWAYS, {"abstain_below": None}), ("drafter", {})):
+            if who == "drafter" or trained.manifest.thresholds:
+                asked = {who: (load_chat_model(given.drafter, max_tokens=ANSWER, **own), drafting), **asked}
+                kept[who] = f"{trained.fingerprint}{own or ''}"
     scores = {who: scores_of(rows, answers(llm, kept[who], prompts)) for who, (llm, prompts) in asked.items()}
     sets = {}
     for name in ("all", *names):
         at = [i for i, row in enumerate(rows) if name in ("all", row["origin"]["set"])]
         sets[name] = {who: summary([rows[i] for i in at], [each[i] for i in at]) for who, each in scores.items()}
-    report(given, sets, gains_of(scores) if trained else {}, speeds(asked))
+    timed = {who: each for who, each in asked.items() if who != "drafter" or ALWAYS not in asked}
+    report(given, sets, gains_of(scores) if trained else {}, speeds(timed))
 
 
 def report(given: Any, sets: dict[str, Any], gains: dict[str, Any], speed: dict[str, Any]) -> None:

@@ -102,9 +102,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def update_manifest(artifact: Artifact, update: dict[str, Any]) -> None:
-    """Writes fields of an artifact's manifest anew. Raises `UsageError` where its folder cannot be written to."""
+    """Writes fields of an artifact's manifest, and its card. Raises `UsageError` where its folder is not writable."""
+    from .card import refresh_card
+
+    manifest = artifact.manifest.model_copy(update=update)
     try:
-        write_manifest(artifact.folder, artifact.manifest.model_copy(update=update))
+        write_manifest(artifact.folder, manifest)
+        refresh_card(artifact.folder, manifest)
     except OSError as error:
         raise UsageError(f"cannot write to {str(artifact.folder)!r}: {error.strerror or error}") from error
 

@@ -14,9 +14,10 @@ from ..models.artifacts import Manifest
 from .plots import write_plots
 from .recipe import Built, Outcome, recipe_of
 
-__all__ = ("MetricTable", "metric_tables", "render_card", "write_card")
+__all__ = ("MetricTable", "metric_tables", "refresh_card", "render_card", "write_card")
 
 MOST_PROBLEMS = 5
+_WORTH = "## What it is worth"
 _USE = {
     "embedder": "ragloom retrieve --embedder embedder:{folder} 'QUESTION'",
     "reranker": "ragloom ask --reranker reranker:{folder} 'QUESTION'",
@@ -41,18 +42,23 @@ def write_card(out: Path, manifest: Manifest, outcome: Outcome, built: Built, *,
     write_whole(out / "README.md", render_card(manifest, built, plots, base=base, size=_size(out, manifest)))
 
 
+def refresh_card(folder: Path, manifest: Manifest) -> None:
+    """Brings what the card of an artifact says it is worth up to its manifest; where there is no card, none is made."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return
+    before, title, after = path.read_text(encoding="utf-8").partition(_WORTH)
+    if title:
+        rest = after.find("\n## ")
+        told = _rendered("card_worth.md.jinja", manifest=manifest, tables=metric_tables(_split(manifest)[0]))
+        write_whole(path, before + told.rstrip("\n") + "\n" + (after[rest:] if rest >= 0 else ""))
+
+
 def render_card(manifest: Manifest, built: Built, plots: Mapping[str, str], *, base: str, size: int = 0) -> str:
     """The card's text; `plots` is file name to caption, `size` the bytes of the files that are needed to load it."""
-    from jinja2 import Environment, StrictUndefined
-
-    # Markdown: escaping for HTML would spoil it.
-    environment = Environment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    template = environment.from_string(files(__package__).joinpath("card.md.jinja").read_text(encoding="utf-8"))
-    forgetting = {name: manifest.metrics[name] for name in ("forgetting", "general") if manifest.metrics.get(name)}
-    measured = {name: value for name, value in manifest.metrics.items() if name not in forgetting}
-    return template.render(
+    measured, forgetting = _split(manifest)
+    return _rendered(
+        "card.md.jinja",
         manifest=manifest,
         base=base,
         summary=recipe_of(manifest.role).SUMMARY,
@@ -65,6 +71,26 @@ def render_card(manifest: Manifest, built: Built, plots: Mapping[str, str], *, b
         use=_USE.get(manifest.role, "").format(folder=manifest.name),
         size=f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB",
     )
+
+
+def _split(manifest: Manifest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The metrics of the task, and those of what was forgotten."""
+    forgetting = {name: manifest.metrics[name] for name in ("forgetting", "general") if manifest.metrics.get(name)}
+    return {name: value for name, value in manifest.metrics.items() if name not in forgetting}, forgetting
+
+
+def _rendered(template: str, **values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Markdown: escaping for HTML would spoil it.
+    environment = Environment(
+        loader=FileSystemLoader(str(files(__package__))),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def metric_tables(metrics: Mapping[str, Any], title: str = "") -> list[MetricTable]:

@@ -103,7 +103,7 @@ def _local(path: Path, spec: str, params: dict[str, Any], *, drafts: bool = Fals
     from .drafter_chat import DrafterChatModel
     from .local_chat import LlamaChatModel
 
-    model = DrafterChatModel if drafts else LlamaChatModel
+    model: type[LlamaChatModel] = DrafterChatModel if drafts else LlamaChatModel
     fields = model.model_fields
     known = set(fields) | {field.alias for field in fields.values() if field.alias}
     unknown = sorted(set(params) - known)

@@ -101,6 +101,9 @@ def test_a_calibration_is_fitted_anew_and_no_action_changes(base: Path, tmp_path
     assert done.json["dev"]["rows"] > 0 and 0 <= done.json["test"]["after"] <= 1
     after, moved, new = scored()
     assert (new.scale, list(new.shift)) == (done.json["scale"], done.json["shift"]) and new != old
+    card = (out / "README.md").read_text()
+    assert f"`{new.scale:.4g} * logits" in card and f"{old.scale:.4g} * logits" not in card
+    assert card.index("## What it is worth") < card.index("### Calibration") < card.index("## Data")
     for name in ("lower", "upper"):
         assert [score >= thresholds[name] for score in scores] == [score >= moved[name] for score in after]
     assert cli("finetune", "calibrate", "support:bundled", "--data", other).code == 2
