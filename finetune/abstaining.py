@@ -7,6 +7,7 @@ something does, and the threshold with the highest mean on dev documents is take
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +54,8 @@ def best_threshold(said: Sequence[Said]) -> float:
     means = sorted({each.mean_logprob for each in said})
     if not means:
         raise UsageError("no draft to choose a threshold by", hint="give more documents")
-    between = [round((low + high) / 2, 6) for low, high in zip(means, means[1:], strict=False)]
+    pairs = zip(means, means[1:], strict=False)
+    between = [max((low + high) / 2, math.nextafter(low, high)) for low, high in pairs]
     candidates = [means[0] - 1.0, *between]
     return candidates[int(np.argmax([told_at(said, each)["score"] for each in candidates]))]
 
