@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UsageError
-from ..evals.text_metrics import f1
+from ..errors import ModelError, UsageError
 from ..models.artifacts import Artifact
-from ..models.drafts import parse_draft
 from .artifact_files import update_manifest
 from .data.parts import Part
 from .data.rows import TrainingRow
@@ -122,20 +120,15 @@ def store_abstention(artifact: Artifact, found: dict[str, Any]) -> None:
 
 def _answers(llm: Any, rows: Sequence[TrainingRow], part: str, tell: Tell) -> list[Said]:
     from ..models.drafter_chat import mean_logprob
-    from .drafting import draft_prompt
+    from .drafting import draft_prompt, score_drafts
 
     said = []
     for number, row in enumerate(rows, start=1):
         message = llm.invoke([(turn["role"], turn["content"]) for turn in draft_prompt(row)])
-        draft = parse_draft(str(message.text))
-        right = [answer for answer in row.get("answers") or () if answer.strip()] or [row["answer"]]
-        said.append(
-            Said(
-                mean_logprob=mean_logprob(message.response_metadata) or 0.0,
-                answerable=bool(row["answerable"]),
-                answered=not draft.abstained,
-                f1=float(f1(draft.answer, right)) if row["answerable"] and not draft.abstained else 0.0,
-            )
-        )
+        mean = mean_logprob(message.response_metadata)
+        if mean is None:
+            raise ModelError("the drafter's server tells no log-probabilities", hint="nothing can be chosen by them")
+        (score,) = score_drafts([row], [str(message.text)])
+        said.append(Said(mean, bool(row["answerable"]), not score["abstained"], score.get("f1", 0.0)))
         tell(f"drafting, {part} rows", number, len(rows))
     return said

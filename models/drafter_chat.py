@@ -43,12 +43,12 @@ class DrafterChatModel(LlamaChatModel):
     def _generate(self, messages: list[BaseMessage], *given: Any, **options: Any) -> ChatResult:
         if self.abstain_below is None:
             return super()._generate(messages, *given, **options)
-        return self._sure(super()._generate(messages, *given, **LOGPROBS, **options))
+        return self._sure(super()._generate(messages, *given, **(LOGPROBS | options)), options)
 
     async def _agenerate(self, messages: list[BaseMessage], *given: Any, **options: Any) -> ChatResult:
         if self.abstain_below is None:
             return await super()._agenerate(messages, *given, **options)
-        return self._sure(await super()._agenerate(messages, *given, **LOGPROBS, **options))
+        return self._sure(await super()._agenerate(messages, *given, **(LOGPROBS | options)), options)
 
     def _stream(self, messages: list[BaseMessage], *given: Any, **options: Any) -> Iterator[ChatGenerationChunk]:
         if self.abstain_below is None:
@@ -65,22 +65,26 @@ class DrafterChatModel(LlamaChatModel):
         else:
             yield _whole(await self._agenerate(messages, *given, **options))
 
-    def _sure(self, result: ChatResult) -> ChatResult:
-        """The result, or the abstention in its place; its metadata keep the mean instead of a number for each token."""
-        (generation,) = result.generations
-        told = generation.generation_info or {}
-        mean = mean_logprob(told)
-        message = generation.message
+    def _sure(self, result: ChatResult, options: dict[str, Any]) -> ChatResult:
+        """The result, with abstentions in the place of drafts that it was unsure of."""
+        asked = bool(options.get("logprobs", self.logprobs))
+        return result.model_copy(update={"generations": [self._kept(each, asked) for each in result.generations]})
+
+    def _kept(self, generation: Any, asked: bool) -> ChatGeneration:
+        """A draft or its abstention. The metadata tell the mean; the tokens' own numbers only who `asked` for them."""
+        told = dict(generation.generation_info or {})
+        mean, message = mean_logprob(told), generation.message
         if mean is not None and self.abstain_below is not None and mean < self.abstain_below:
-            draft = parse_draft(str(message.text))
-            message = message.model_copy(update={"content": render_draft(replace(draft, answer="", abstained=True))})
-        told = {**{name: value for name, value in told.items() if name != "logprobs"}, "mean_logprob": mean}
-        return result.model_copy(update={"generations": [ChatGeneration(message=message, generation_info=told)]})
+            draft = replace(parse_draft(str(message.text)), answer="", abstained=True)
+            message = message.model_copy(update={"content": render_draft(draft)})
+        if not asked:
+            told.pop("logprobs", None)
+        return ChatGeneration(message=message, generation_info={**told, "mean_logprob": mean})
 
 
 def _whole(result: ChatResult) -> ChatGenerationChunk:
     """A finished answer as the only chunk of its stream."""
-    (generation,) = result.generations
+    generation = result.generations[0]
     message = generation.message
     chunk = AIMessageChunk(
         content=message.content,

@@ -54,6 +54,15 @@ async def test_it_abstains_below_its_threshold_and_not_above(spec: str) -> None:
     assert parse_draft(drafter(spec, mean + 0.01).invoke(TEXTS[1]).text).abstained
 
 
+def test_who_asks_for_log_probabilities_gets_them_too(spec: str) -> None:
+    asked = drafter(spec, 0.0).bind(logprobs=True, top_logprobs=2).invoke(TEXTS[0])
+    assert parse_draft(asked.text).abstained
+    tokens = asked.response_metadata["logprobs"]["content"]
+    assert [len(token["top_logprobs"]) for token in tokens] == [2] * len(tokens)
+    mean = sum(token["logprob"] for token in tokens) / len(tokens)
+    assert asked.response_metadata["mean_logprob"] == pytest.approx(mean)
+
+
 def test_the_threshold_is_the_artifacts(spec: str, tmp_path: Path, cli: Any) -> None:
     assert load_chat_model(spec).abstain_below is None
     data = tmp_path / "mine.jsonl"
