@@ -109,7 +109,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_is_linear(unit: str) -> None:
-    assert grows_linearly(lambda size: detector().detect([(unit * size)[:size]]), 5_000)
+    assert grows_linearly(lambda size: detector().detect([(unit * size)[:size]]), 1_000)
 
 
 def test_nothing_is_logged_and_no_network_is_touched(

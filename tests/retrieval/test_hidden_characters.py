@@ -75,4 +75,4 @@ def test_spans_are_runs_in_order(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["\u200b", "א\u200f", "a\u00ad", "❤\ufe0f", "\U000e0041", "\u200c\u202e"])
 def test_a_hostile_text_takes_linear_time(piece: str) -> None:
-    assert grows_linearly(lambda size: find_invisible(piece * size), 40_000)
+    assert grows_linearly(lambda size: find_invisible(piece * size), 5_000)
