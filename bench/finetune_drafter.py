@@ -73,7 +73,7 @@ def within(row: Row, llm: Any, budget: int) -> Row:
     from ragloom.finetune.drafting import draft_prompt
 
     kept = list(range(len(row["passages"])))
-    while len(kept) > 1 and llm.get_num_tokens_from_messages(_messages(draft_prompt(row, kept))) > budget:
+    while len(kept) > 1 and llm.get_num_tokens_from_messages(messages(draft_prompt(row, kept))) > budget:
         spare = [place for place in kept if place != row["gold"]]
         kept.remove(spare[-1])
     columns = {name: [row[name][place] for place in kept] for name in ("passages", "titles")}
@@ -91,7 +91,7 @@ def answers(llm: Any, name: str, prompts: Sequence[Prompt]) -> list[str]:
             if number % 50 == 0:
                 say(f"{name}: {number} of {len(prompts)}")
             if key not in known:
-                known[key] = str(llm.invoke(_messages(prompt)).text)
+                known[key] = str(llm.invoke(messages(prompt)).text)
                 stream.write(json.dumps({"prompt": key, "text": known[key]}, ensure_ascii=False) + "\n")
                 stream.flush()
     return [known[key] for key in keys]
@@ -119,7 +119,7 @@ def _streamed(llm: Any, prompt: Prompt) -> tuple[int, float, float]:
     """Tokens of the answer, seconds from its first token to its last, seconds in all."""
     tokens, first = 1, None
     begun = time.perf_counter()
-    for chunk in llm.stream(_messages(prompt)):
+    for chunk in llm.stream(messages(prompt)):
         if chunk.text and first is None:
             first = time.perf_counter()
         tokens = (chunk.usage_metadata or {}).get("output_tokens", 0) or tokens
@@ -224,7 +224,8 @@ def report(given: Any, sets: dict[str, Any], gains: dict[str, Any], speed: dict[
     publish("finetune_drafter", "The drafter on documents it was not trained on", parts, data, targets)
 
 
-def _messages(prompt: list[dict[str, str]]) -> list[Any]:
+def messages(prompt: Prompt) -> list[Any]:
+    """As LangChain has them."""
     from langchain_core.messages import HumanMessage, SystemMessage
 
     kinds = {"system": SystemMessage, "user": HumanMessage}

@@ -33,7 +33,7 @@ def main() -> None:
     from ragloom.evals.systems import System
     from ragloom.graphs import naive_rag
     from ragloom.retrieval import KnowledgeBase
-    from ragloom.retrieval.sentences import sentence_spans
+    from ragloom.sentences import sentence_spans
     from ragloom.testing import FakeChatModel, HashEmbedding
 
     found = load_answer_set(given.data / "squad").limited(given.limit, seed=SEED)

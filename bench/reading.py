@@ -19,7 +19,7 @@ THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    told = "chat model; repeatable (default bundled:smollm2, and drafter:bundled where one ships)"
+    told = "chat model; repeatable (default bundled:smollm2, and the reader and the drafter that ship)"
     parser.add_argument("--llm", action="append", help=told)
 
 
@@ -27,7 +27,7 @@ def shipped() -> list[str]:
     """The chat models that ship."""
     from ragloom.models.artifacts import bundled_artifacts
 
-    return ["bundled:smollm2", *(["drafter:bundled"] if "drafter" in bundled_artifacts() else [])]
+    return ["bundled:smollm2", *(f"{role}:bundled" for role in ("reader", "drafter") if role in bundled_artifacts())]
 
 
 def handbook(llm: str) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def about_the_question(data: Path, name: str, limit: int = 800) -> list[Any]:
     from langchain_core.documents import Document
 
     from ragloom.graphs.common.support import OverlapCritic
-    from ragloom.retrieval.sentences import sentence_spans
+    from ragloom.sentences import sentence_spans
 
     critic, dice = OverlapCritic(), random.Random(SEED)
     passages = {row["id"]: row["text"] for row in read_jsonl(data / name / "passages.jsonl")}

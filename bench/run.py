@@ -38,6 +38,7 @@ RUNS = {
     "finetune_reranker": ["finetune_reranker.py"],
     "finetune_embedder": ["finetune_embedder.py"],  # trains
     "finetune_drafter": ["finetune_drafter.py"],
+    "finetune_reader": ["finetune_reader.py"],
     "finetune_router": ["finetune_router.py"],  # trains
     "finetune_reflective": ["finetune_reflective.py"],  # trains
     "finetune_resume": ["finetune_resume.py"],  # trains

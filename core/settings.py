@@ -27,7 +27,9 @@ __all__ = (
     "DEFAULT_CRITIC",
     "DEFAULT_LLM",
     "DEFAULT_RERANKER",
+    "DRAFTING",
     "NO_GUARD",
+    "NO_READER",
     "NO_RERANKER",
     "NO_TRANSFORM",
     "NO_WEB",
@@ -44,13 +46,18 @@ NO_RERANKER = "none"
 DEFAULT_RERANKER = NO_RERANKER
 """Reorders passages: `none`, later `reranker:bundled`."""
 UNDRAFTED = frozenset({"closed-book", "self-rag", "self-rag-tokens"})
-"""Strategies that a drafter cannot read for: they show no passages, or write sentence by sentence."""
+"""Strategies that a drafter or a reader cannot read for: they show no passages, or write sentence by sentence."""
+READ_FOR = frozenset({"auto", "corrective", "decompose", "fusion", "hierarchical", "multi-hop", "naive"})
+"""Strategies whose answer words of a passage can be. The others write at length, act, or choose among drafts."""
+NO_READER = "none"
+DRAFTING = ("drafter:", "reader:")
+"""Models that are asked by the prompt `draft`."""
 DEFAULT_EVALUATOR = "evaluator:bundled"
 NO_WEB = "none"
 NO_TRANSFORM = "none"
 NO_GUARD = "none"
 READERS: dict[str, str] = {}
-"""Chat model to the drafter that reads for it in `ask` and `chat`, later `{"bundled:smollm2": "drafter:bundled"}`."""
+"""Chat model to what reads for it, where nothing is said."""
 
 
 class Settings(BaseSettings):
@@ -71,6 +78,10 @@ class Settings(BaseSettings):
     fusion: Literal["rank", "relative"] | None = None
     """How mode `hybrid` fuses; none: by rank."""
     top_k: int = Field(default=5, ge=1)
+    reader: str | None = None
+    """What reads the passages and answers: `none` (the chat model), `reader:bundled`, `reader:PATH`, `drafter:PATH` or
+    any chat model; none set: what ships for the chat model.
+    """
     critic: str = DEFAULT_CRITIC
     """Judges which passage supports a sentence: `overlap`, `support:bundled` or `support:PATH`."""
     reranker: str = DEFAULT_RERANKER
@@ -89,7 +100,7 @@ class Settings(BaseSettings):
     """Screens questions, passages and answers: `none`, `local`, `local:RAIL,RAIL`, `nemo` or `nemo:FOLDER`."""
     prompt: str | None = None
     """The reader's prompt: `read`, `read-guarded`, `short`, `draft` or the path of a Jinja file; none: the strategy's
-    own, of a drafter `draft`.
+    own, of a drafter or a reader `draft`.
     """
     tenant: str = ""
     """Whose documents are ingested, and seen."""
@@ -122,12 +133,14 @@ class Settings(BaseSettings):
         return self.reranker != NO_RERANKER
 
     @property
-    def reader(self) -> str:
-        """What reads in `ask` and `chat`: the drafter of `llm`, where one ships, the strategy takes one, and no other
-        prompt is set.
+    def reads_with(self) -> str:
+        """The model that reads: `reader`, where it is set and the strategy shows passages; else what ships for `llm`,
+        where the strategy takes that and no other prompt is set.
         """
-        drafts = self.strategy not in UNDRAFTED and self.prompt in (None, "draft")
-        return READERS.get(self.llm, self.llm) if drafts else self.llm
+        if self.reader is not None:
+            return self.llm if self.reader == NO_READER or self.strategy in UNDRAFTED else self.reader
+        suits = self.strategy in READ_FOR and self.prompt in (None, "draft")
+        return READERS.get(self.llm, self.llm) if suits else self.llm
 
     def retriever_options(self) -> dict[str, Any]:
         """What `KnowledgeBase.retriever` takes. `alpha` and `fusion` go along in mode `hybrid` only; with a reranker
@@ -140,10 +153,10 @@ class Settings(BaseSettings):
     def strategy_options(self, strategy: str, *, llm: str | None = None) -> dict[str, Any]:
         """What a strategy takes beside retriever, model, critic and reranker: the reader's prompt, where one is set.
 
-        A drafter (`llm`, by default the one of the settings) is asked as it was trained. A file of the user's own shows
-        passages, which closed book has none of; the named prompts `read` and `short` exist for both.
+        A drafter or a reader (`llm`, by default the one of the settings) is asked as it was trained. A file of the
+        user's own shows passages, which closed book has none of; the named prompts `read` and `short` exist for both.
         """
-        drafts = (llm or self.llm).startswith("drafter:") and strategy not in UNDRAFTED
+        drafts = (llm or self.llm).startswith(DRAFTING) and strategy not in UNDRAFTED
         prompt = "draft" if self.prompt is None and drafts else self.prompt
         if strategy == "self-rag-tokens":  # asked as it was trained, and in no other way
             return {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from langchain_core.documents import Document
 
 from ..graphs.common.support import Support
-from ..retrieval.sentences import sentence_spans
+from ..sentences import sentence_spans
 
 if TYPE_CHECKING:
     import numpy as np

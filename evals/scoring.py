@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from ..errors import MissingExtraError
 from ..graphs.common.support import OverlapCritic, SupportCritic
-from ..retrieval.sentences import sentence_spans
+from ..sentences import sentence_spans
 from .records import METRICS, Difference, Record, Summary, Timing
 from .statistics import mean_interval, paired_difference
 from .text_metrics import bleu, contains, exact_match, f1, rouge_l

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -24,6 +25,7 @@ _USE = {
     "evaluator": "ragloom finetune fit-thresholds evaluator:{folder} --data YOURS",
     "support": "ragloom ask --critic support:{folder} 'QUESTION'",
     "drafter": "ragloom ask --llm drafter:{folder} 'QUESTION'",
+    "reader": "ragloom ask --reader reader:{folder} 'QUESTION'",
 }
 
 
@@ -51,6 +53,8 @@ def refresh_card(folder: Path, manifest: Manifest) -> None:
     if title:
         rest = after.find("\n## ")
         told = _rendered("card_worth.md.jinja", manifest=manifest, tables=metric_tables(_split(manifest)[0]))
+        needed = f"| Files needed | {len(manifest.files)}, {_bytes(_size(folder, manifest))} |"
+        before = re.sub(r"^\| Files needed \|.*\|$", needed, before, flags=re.MULTILINE)
         write_whole(path, before + told.rstrip("\n") + "\n" + (after[rest:] if rest >= 0 else ""))
 
 
@@ -69,7 +73,7 @@ def render_card(manifest: Manifest, built: Built, plots: Mapping[str, str], *, b
         problems=[_place(problem) for problem in built.problems[:MOST_PROBLEMS]],
         plots=plots,
         use=_USE.get(manifest.role, "").format(folder=manifest.name),
-        size=f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB",
+        size=_bytes(size),
     )
 
 
@@ -140,6 +144,10 @@ def _shown(value: Any) -> str:
 def _place(problem: Problem) -> str:
     """With the file's name instead of its path, as all of a card."""
     return str(replace(problem, file=Path(problem.file).name))
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
 
 
 def _size(out: Path, manifest: Manifest) -> int:

@@ -19,7 +19,16 @@ from .causal_training import IGNORED, Example, prompt_ids
 from .data.rows import TrainingRow
 from .data.texts import holds_answer
 
-__all__ = ("draft_example", "draft_prompt", "reader_prompt", "right_draft", "score_drafts")
+__all__ = (
+    "draft_example",
+    "draft_prompt",
+    "gold_place",
+    "mean_scores",
+    "reader_prompt",
+    "right_draft",
+    "score_drafts",
+    "titled",
+)
 
 _ROLES = {"system": "system", "human": "user"}
 
@@ -86,12 +95,33 @@ def score_drafts(rows: Sequence[TrainingRow], said: Sequence[str]) -> list[dict[
             if not draft.abstained:
                 passages = [" ".join(passage.split()) for passage in row["passages"]]
                 score["quoted"] = float(bool(draft.rationale) and any(draft.rationale in each for each in passages))
-                score["cited"] = float(_gold(row) + 1 in draft.cited)
+                score["cited"] = float(gold_place(row) + 1 in draft.cited)
         scores.append(score)
     return scores
 
 
-def _gold(row: TrainingRow) -> int:
+def mean_scores(rows: Sequence[TrainingRow], scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the rows for which a measure is defined; `n` of them have an answer, `unanswerable` have none."""
+    found: dict[str, Any] = {"n": sum(bool(row["answerable"]) for row in rows)}
+    found["unanswerable"] = len(rows) - found["n"]
+    for name in ("f1", "em", "contains", "valid", "quoted", "cited"):
+        values = [score[name] for score in scores if name in score]
+        found[name] = round(sum(values) / len(values), 4) if values else None
+    for name, wanted in (("abstained_rightly", False), ("answered_rightly", True)):
+        values = [s["right_abstention"] for s, row in zip(scores, rows, strict=True) if row["answerable"] == wanted]
+        found[name] = round(sum(values) / len(values), 4) if values else None
+    return found
+
+
+def titled(row: TrainingRow, place: int) -> str:
+    """A passage as the prompt shows it: behind its title, where it has one."""
+    titles: list[str] = row.get("titles") or []
+    title = " ".join(titles[place].split()) if place < len(titles) else ""
+    passage: str = row["passages"][place]
+    return f"{title}: {passage}" if title else passage
+
+
+def gold_place(row: TrainingRow) -> int:
     """Place of the passage that holds the answer; -1 where there is none, or nobody can tell."""
     if not row["answerable"]:
         return -1
@@ -108,7 +138,7 @@ def _gold(row: TrainingRow) -> int:
 def _quoted(row: TrainingRow) -> int:
     """Place of the passage that the rationale is of: the gold one, or the one that came nearest; -1 for neither."""
     if row["answerable"]:
-        return _gold(row)
+        return gold_place(row)
     rationale = row["rationale"]
     return next((place for place, passage in enumerate(row["passages"]) if rationale and rationale in passage), -1)
 

@@ -22,8 +22,9 @@ from .options import Method, TrainOptions
 
 __all__ = ("KINDS", "METHOD_KINDS", "Kind", "apply_freeze", "check_method", "load_arguments", "peft_config")
 
-Kind = Literal["pair", "embedder", "causal"]
-"""pair: a classifier of one or two texts. embedder: sentence vectors. causal: a language model."""
+Kind = Literal["pair", "span", "embedder", "causal"]
+"""pair: a classifier of one or two texts. span: of tokens, where an answer begins and ends. embedder: sentence vectors.
+causal: a language model."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 METHOD_KINDS: Mapping[Method, tuple[Kind, ...]] = {
@@ -41,7 +42,7 @@ METHOD_KINDS: Mapping[Method, tuple[Kind, ...]] = {
 }
 """What each method applies to."""
 
-HEADS = ("pooler", "classifier", "score")
+HEADS = ("pooler", "classifier", "score", "qa_outputs")
 """What a classifier has beside its trunk, by transformers' names; trained whole with every method that can."""
 FREE_LAYERS = 2
 """Layers that `freeze` trains, the last ones (LLaMA-Factory's default); a smaller model keeps at least one frozen."""
@@ -79,7 +80,7 @@ def peft_config(options: TrainOptions, kind: Kind, **extra: Any) -> Any:
         return peft.PrefixTuningConfig(**{**common, "num_virtual_tokens": options.rank, **extra})
     if options.method == "prompt":
         return peft.PromptTuningConfig(**{**common, "num_virtual_tokens": options.rank, **extra})
-    if kind == "pair":
+    if kind in ("pair", "span"):
         common["modules_to_save"] = list(HEADS)  # those that the model does not have are passed over
     if options.method == "ia3":
         return peft.IA3Config(**{**common, **extra})
@@ -137,9 +138,15 @@ def load_arguments(options: TrainOptions) -> dict[str, Any]:
     return {"quantization_config": quantised, "dtype": kind}
 
 
-_TASKS: Mapping[Kind, str] = {"pair": "SEQ_CLS", "embedder": "FEATURE_EXTRACTION", "causal": "CAUSAL_LM"}
+_TASKS: Mapping[Kind, str | None] = {
+    "pair": "SEQ_CLS",
+    "span": None,  # PEFT's model for QUESTION_ANS takes token types and does not hand them on
+    "embedder": "FEATURE_EXTRACTION",
+    "causal": "CAUSAL_LM",
+}
 _NAMES: Mapping[Kind, str] = {
     "pair": "classifiers of texts",
+    "span": "extractive readers",
     "embedder": "embedders",
     "causal": "chat models",
 }

@@ -39,6 +39,7 @@ _HEADLINES: Mapping[str, tuple[str, ...]] = {
     "utility": ("spearman", "accuracy"),
     "retrieve": ("balanced_accuracy", "auroc", "accuracy"),
     "drafter": ("f1",),
+    "reader": ("f1",),
     "reflective": ("in_grammar", "grammar"),
     "router": ("accuracy", "macro_f1"),
     "injection": ("recall_fpr_0.02", "partial_auroc"),

@@ -28,10 +28,11 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
 
     `params` go to the model (`temperature`, `max_tokens`, ...); local models also take `context_length` and `threads`,
     and default to temperature 0 and 256 tokens. `drafter:bundled`, `drafter:PATH` and `reflective:PATH` run what
-    `ragloom finetune` trained, by llama.cpp as well; the first use converts it. A drafter abstains where it was unsure;
-    `abstain_below=None` turns that off. `openai:NAME` honours `OPENAI_BASE_URL`, which reaches vLLM and Ollama. Raises
-    `UnknownModelError` for an unknown name, `UsageError` for a missing package, key or file, `WeightsError` when
-    bundled weights cannot be fetched, `ArtifactError` for a damaged artifact.
+    `ragloom finetune` trained, by llama.cpp as well; the first use converts it. `reader:bundled` and
+    `reader:PATH` answer from passages with words of theirs, on the embedder's own trunk. A drafter and a reader abstain
+    where they are unsure; `abstain_below=None` turns that off. `openai:NAME` honours `OPENAI_BASE_URL`, which reaches
+    vLLM and Ollama. Raises `UnknownModelError` for an unknown name, `UsageError` for a missing package, key or file,
+    `WeightsError` when bundled weights cannot be fetched, `ArtifactError` for a damaged artifact.
 
         >>> load_chat_model("bundled:smollm2").invoke("Say hello.").content  # doctest: +SKIP
         'Hello! How can I help you today?'
@@ -55,6 +56,8 @@ def load_chat_model(spec: str = "bundled:smollm2", *, progress: Progress | None 
         if role == "drafter":
             own["abstain_below"] = artifact.manifest.thresholds.get("abstain_below")
         return _local(file, spec, {**own, **params}, drafts=role == "drafter")
+    if parsed.provider == "reader":
+        return _extractive(spec, params, progress)
     return _hosted(parsed, params)
 
 
@@ -110,6 +113,18 @@ def _local(path: Path, spec: str, params: dict[str, Any], *, drafts: bool = Fals
     if unknown:
         raise UsageError(f"{spec!r} takes no parameter {unknown[0]!r}", hint="see docs/models.md for the parameters")
     return model(path, **params)
+
+
+def _extractive(spec: str, params: dict[str, Any], progress: Progress | None) -> BaseChatModel:
+    from .extractive import load_extractive_reader
+    from .extractive_chat import ExtractiveChatModel
+
+    unknown = sorted(params.keys() - {"abstain_below"})
+    if unknown:
+        raise UsageError(f"{spec!r} takes no parameter {unknown[0]!r}", hint="see docs/models.md for the parameters")
+    reader = load_extractive_reader(spec, progress=progress)
+    own = {"abstain_below": reader.artifact.manifest.thresholds.get("abstain_below")}
+    return ExtractiveChatModel(reader=reader, **{**own, **params})
 
 
 def _hosted(spec: ModelSpec, params: dict[str, Any]) -> BaseChatModel:

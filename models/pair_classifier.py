@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Encoding, Tokenizer
 
-__all__ = ("PairClassifier", "calibrated", "encode_pairs", "load_pair_classifier", "probabilities_of")
+__all__ = ("PairClassifier", "calibrated", "encode_pairs", "load_pair_classifier", "probabilities_of", "trunk_of")
 
 _WINDOW = 4096  # pairs tokenised at a time
 _FIRST = 0.5  # share of the tokens that the first text may take when the pair is too long
@@ -117,13 +117,17 @@ class PairClassifier:
         return len(self._head.tokenizer.encode(text, add_special_tokens=False))
 
 
-def encode_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tokens: int) -> list[Encoding]:
+def encode_pairs(
+    tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], max_tokens: int, *, offsets: bool = False
+) -> list[Encoding]:
     """Pairs with their markers, within `max_tokens`; a question that stands in many pairs is tokenised once.
 
-    The one place that cuts pairs: training and inference see the same tokens.
+    The one place that cuts pairs: training and inference see the same tokens. `offsets`: those of each token in its own
+    text are wanted, which takes longer.
     """
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-    alone = dict(zip(texts, tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True))
+    encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
+    alone = dict(zip(texts, encode(texts, add_special_tokens=False), strict=True))
     room = max_tokens - tokenizer.num_special_tokens_to_add(True)
     rows = []
     for first, second in pairs:
@@ -172,13 +176,22 @@ def probabilities_of(logits: NDArray[np.float32], fitted: Calibration) -> NDArra
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _head(artifact: Artifact, device: str, dtype: Dtype, progress: Progress | None) -> Any:
+def trunk_of(artifact: Artifact, device: str, dtype: Dtype, progress: Progress | None) -> Trunk | None:
+    """The shared trunk that an artifact's adapter runs on; None where the artifact is something else than plain LoRA on
+    a BERT of sentence-transformers.
+    """
     config = artifact.folder / "adapter_config.json"
-    if config.is_file() and is_plain_lora(json.loads(config.read_text(encoding="utf-8"))):
-        base = artifact.base_path(progress)
-        if (base / "modules.json").is_file() and is_plain_bert(base):
-            trunk = load_trunk(base, device=device, dtype=dtype)
-            return _TrunkHead(trunk, LoraAdapter(artifact.folder, device=device, dtype=trunk.dtype), artifact.folder)
+    if not config.is_file() or not is_plain_lora(json.loads(config.read_text(encoding="utf-8"))):
+        return None
+    base = artifact.base_path(progress)
+    is_trunk = (base / "modules.json").is_file() and is_plain_bert(base)
+    return load_trunk(base, device=device, dtype=dtype) if is_trunk else None
+
+
+def _head(artifact: Artifact, device: str, dtype: Dtype, progress: Progress | None) -> Any:
+    trunk = trunk_of(artifact, device, dtype, progress)
+    if trunk is not None:
+        return _TrunkHead(trunk, LoraAdapter(artifact.folder, device=device, dtype=trunk.dtype), artifact.folder)
     from .transformers_head import TransformersHead
 
     return TransformersHead(artifact, device=device, dtype=resolve_dtype(dtype, device), progress=progress)

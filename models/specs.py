@@ -40,6 +40,7 @@ TrainedRole = Literal[
     "utility",
     "retrieve",
     "drafter",
+    "reader",
     "reflective",
     "router",
     "injection",
@@ -85,7 +86,7 @@ LANGCHAIN_PACKAGES: dict[str, str] = {
     "xai": "langchain-xai",
 }
 
-CHAT_PROVIDERS: tuple[str, ...] = ("bundled", "drafter", "gguf", "reflective", *LANGCHAIN_PACKAGES)
+CHAT_PROVIDERS: tuple[str, ...] = ("bundled", "drafter", "gguf", "reader", "reflective", *LANGCHAIN_PACKAGES)
 EMBEDDER_PROVIDERS: tuple[str, ...] = ("bundled", "embedder", "hf", "st")
 
 

@@ -61,6 +61,27 @@ def make_artifact(folder: Path, base: Path, role: str, *, seed: int = 0, **manif
     return folder
 
 
+def make_span_artifact(folder: Path, base: Path, *, seed: int = 0, **manifest: Any) -> Path:
+    """An artifact of an extractive reader with random weights."""
+    import torch
+    import transformers
+    from peft import LoraConfig, get_peft_model
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        whole = transformers.AutoModelForQuestionAnswering.from_pretrained(str(base))
+        given: dict[str, Any] = {"modules_to_save": ["qa_outputs"]}
+        model = get_peft_model(whole, LoraConfig(r=4, lora_alpha=16, target_modules=TARGETS, **given))
+        for _, value in model.named_parameters():
+            if value.requires_grad:
+                value.data += 0.2 * torch.randn_like(value)
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    write_manifest(folder, base, "reader", FILES, **manifest)
+    return folder
+
+
 def with_manifest(folder: Path, artifact: Path, **changes: Any) -> Path:
     """A copy of an artifact whose manifest says something else: made at once, without peft."""
     shutil.copytree(artifact, folder)

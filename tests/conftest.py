@@ -101,6 +101,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     `cli.llm` is the chat model.
     """
     import ragloom.models
+    import ragloom.settings
     from ragloom import cli as command_line
     from ragloom.testing import FakeChatModel, HashEmbedding
 
@@ -134,4 +135,5 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     monkeypatch.setattr(ragloom.models, "load_embedder", load_embedder, raising=False)
     monkeypatch.setattr(ragloom.models, "embedder_fingerprint", embedder_fingerprint, raising=False)
     monkeypatch.setattr(ragloom.models, "load_chat_model", load_chat_model, raising=False)
+    monkeypatch.setattr(ragloom.settings, "READERS", {})  # the fake answers itself
     return run

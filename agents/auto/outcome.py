@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from typing_extensions import TypedDict
 
 from ...graphs.common.metering import no_usage
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ...types import Citation, Step, Usage
 
 __all__ = ("Outcome", "outcome_of", "sentence_events", "sentence_supports", "support_of")

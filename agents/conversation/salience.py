@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from .follow_up import ANAPHOR, PERSONAL, why_follow_up
 from .history import History, Turn
 from .phrases import Phrase, names_in, phrases_in, terms_of

@@ -14,7 +14,7 @@ from ...graphs.common.purse import Purse
 from ...graphs.common.saying import declines
 from ...graphs.common.support import content_terms
 from ...models import context_window, count_tokens
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from .history import History
 from .phrases import terms_of
 

@@ -17,6 +17,7 @@ from .options import (
     CriticOption,
     GroupOption,
     GuardOption,
+    ReaderOption,
     RerankerOption,
     RerankFromOption,
     StrategyOption,
@@ -45,6 +46,7 @@ def chat(
     ] = None,
     embedder: Annotated[str | None, typer.Option(help="Embedder, e.g. bundled:minilm.")] = None,
     top_k: Annotated[int | None, typer.Option(help="How many passages to read.")] = None,
+    reader: ReaderOption = None,
     reranker: RerankerOption = None,
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
@@ -75,6 +77,7 @@ def chat(
         llm=llm,
         embedder=embedder,
         top_k=top_k,
+        reader=reader,
         reranker=reranker,
         rerank_from=rerank_from,
         critic=critic,
@@ -116,7 +119,7 @@ def _talk(
     from ..access import AccessScope
     from ..agents.assistant import Assistant, with_memory
     from ..agents.conversation import LongTermMemory, Threads
-    from ..settings import NO_GUARD, NO_WEB
+    from ..settings import DRAFTING, NO_GUARD, NO_WEB
     from .chat_terminal import Talk
     from .session import load_models, open_guard, strategy_graph
 
@@ -127,14 +130,14 @@ def _talk(
 
     def build(chosen: Settings) -> Any:
         """The strategy of the settings, shown what the user told. What was trained for one prompt is asked as ever."""
-        llm, reader = load_models(chosen)  # which drafter reads depends on the strategy
+        llm, reader = load_models(chosen)  # what reads depends on the strategy
         more: dict[str, Any] = {}
         if approve_web and chosen.strategy == "corrective":
             more = {"approve_web": True, "checkpointer": threads.saver}
         elif approve_web:  # nothing is sent without consent
             chosen = chosen.model_copy(update={"web": NO_WEB})
             note(f"strategy {chosen.strategy} cannot ask you first, so it goes without the web; corrective asks")
-        if chosen.strategy in ("closed-book", "self-rag-tokens") or chosen.reader.startswith("drafter:"):
+        if chosen.strategy in ("closed-book", "self-rag-tokens") or chosen.reads_with.startswith(DRAFTING):
             return strategy_graph(chosen, kb, llm, reader, **more)
         return strategy_graph(chosen, kb, llm, with_memory(reader or llm), **more)
 

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import ModelError, UsageError
 from .eval_output import progress_bar, set_base_of, tell_problems
-from .options import CriticOption, RerankerOption, RerankFromOption, TransformOption, WebOption
+from .options import CriticOption, ReaderOption, RerankerOption, RerankFromOption, TransformOption, WebOption
 from .output import JsonOption, KbOption, console, download_progress, emit, note
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = ("answers",)
 
 GRADED = {"auto", "corrective", "fusion", "self-rag"}
 """Strategies that ask the evaluator of the settings."""
-ON_THIS_MACHINE = ("bundled:", "drafter:", "gguf:", "ollama:", "reflective:")
+ON_THIS_MACHINE = ("bundled:", "drafter:", "gguf:", "ollama:", "reader:", "reflective:")
 """Models that gain nothing from several questions at a time, and would be timed waiting for each other."""
 
 
@@ -47,6 +47,7 @@ def answers(
     kb: KbOption = None,
     mode: Annotated[str | None, typer.Option(help="Retrieval: bm25, dense, hybrid or default.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="How many passages to read.")] = None,
+    reader: ReaderOption = None,
     reranker: RerankerOption = None,
     rerank_from: RerankFromOption = None,
     critic: CriticOption = None,
@@ -96,6 +97,7 @@ def answers(
         critic=critic,
         web=web,
         transform=transform,
+        reader=reader,
         reranker=reranker,
         rerank_from=rerank_from,
     )
@@ -209,18 +211,29 @@ def _system(name: str, settings: Settings, parts: dict[str, Any]) -> System:
     from ..evals.systems import System, reranking
     from .session import own_parts
 
+    settings = settings.model_copy(update={"strategy": name})
     if name == "closed-book":
         return System(name, settings.strategy_options(name))
     if ":" not in name:
-        own = own_parts(name, settings)
-        if "drafter" in own:  # its outputs are kept and counted like those of the model itself
-            from ..evals.cached_model import CachedChatModel
-            from ..models import load_chat_model
-
-            drafter = load_chat_model(own["drafter"], abstain_below=None)  # scores choose among its drafts
-            own |= {"drafter": CachedChatModel.around(drafter), "prompt": "draft"}
-        return System(name, {**settings.strategy_options(name), **parts, **own})
+        reads_with = settings.reads_with
+        own = {**settings.strategy_options(name, llm=reads_with), **parts, **own_parts(name, settings)}
+        if reads_with != settings.llm:
+            own |= _other_reader(reads_with, drafts=name == "speculative")
+        return System(name, own)
     return System(name, factory=reranking(name, parts["reranker"])) if "reranker" in parts else System(name)
+
+
+def _other_reader(spec: str, *, drafts: bool) -> dict[str, Any]:
+    """What reads beside the chat model; its outputs are kept and counted like those of the model itself."""
+    from ..evals.cached_model import CachedChatModel
+    from ..models import load_chat_model
+    from ..settings import DRAFTING
+
+    if not drafts:
+        return {"reader": CachedChatModel.around(load_chat_model(spec))}
+    # Scores choose among its drafts, not its own threshold.
+    trained = {"abstain_below": None} if spec.startswith(DRAFTING) else {}
+    return {"drafter": CachedChatModel.around(load_chat_model(spec, **trained))}
 
 
 def _evaluator_identity(spec: str) -> str:

@@ -16,7 +16,7 @@ from ..models.specs import TRAINED_ROLES, TrainedRole
 from .artifacts import open_named, teller
 from .eval_output import progress_bar, tell_left_out
 from .output import JsonOption, console, download_progress, emit, note
-from .refit import calibrate, fit_thresholds
+from .refit import calibrate, fit_thresholds, shrink
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -239,6 +239,7 @@ def export(
 
 app.command("fit-thresholds")(fit_thresholds)
 app.command("calibrate")(calibrate)
+app.command("shrink")(shrink)
 
 
 def _with_questions(

@@ -13,6 +13,7 @@ __all__ = (
     "CriticOption",
     "GroupOption",
     "GuardOption",
+    "ReaderOption",
     "RerankFromOption",
     "RerankerOption",
     "StrategyOption",
@@ -31,6 +32,12 @@ GuardOption = Annotated[
 ]
 GroupOption = Annotated[
     list[str] | None, typer.Option("--group", help="A group of whoever asks: its documents are seen too (repeatable).")
+]
+ReaderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--reader", help="What reads passages: none (the chat model), reader:bundled, reader:PATH or a chat model."
+    ),
 ]
 RerankerOption = Annotated[
     str | None, typer.Option("--reranker", help="What reorders passages: none, reranker:bundled or reranker:PATH.")

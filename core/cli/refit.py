@@ -1,4 +1,4 @@
-"""`ragloom finetune fit-thresholds` and `calibrate`: what is chosen by data after a training."""
+"""`ragloom finetune fit-thresholds`, `calibrate` and `shrink`: what is done to an artifact after its training."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ from .artifacts import open_named, teller
 from .eval_output import progress_bar
 from .output import JsonOption, console, emit, note
 
-__all__ = ("calibrate", "fit_thresholds")
+__all__ = ("calibrate", "fit_thresholds", "shrink")
 
 
 def fit_thresholds(
-    spec: Annotated[str, typer.Argument(help="evaluator:PATH, drafter:PATH, or the one that ships (ROLE:bundled).")],
+    spec: Annotated[str, typer.Argument(help="evaluator:PATH, drafter:PATH, reader:PATH, or ROLE:bundled.")],
     data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
     more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Of a drafter: rows of each part that it answers.")] = 300,
+    rows: Annotated[int, typer.Option(min=1, help="Of a drafter or reader: rows of each part that it answers.")] = 300,
     write: Annotated[bool, typer.Option("--write", help="Store the thresholds into the artifact's manifest.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Choose on your own data between which thresholds an evaluator is unsure (CRAG), or when a drafter abstains."""
+    """Choose on your own data where an evaluator is unsure (CRAG), or when a drafter or a reader abstains."""
     from ..finetune.abstaining import fit_abstention, store_abstention
     from ..finetune.refit import refit_thresholds, store_thresholds
 
-    artifact = _writable(spec, ("evaluator", "drafter"), write)
-    drafts, sets = artifact.manifest.role == "drafter", [*data, *(more or [])]
+    artifact = _writable(spec, ("evaluator", "drafter", "reader"), write)
+    abstains, sets = artifact.manifest.role != "evaluator", [*data, *(more or [])]
     with progress_bar() as bar:
-        if drafts:
-            found = fit_abstention(f"drafter:{artifact.folder}", sets, rows=rows, tell=teller(bar))
+        if abstains:
+            found = fit_abstention(artifact, sets, rows=rows, tell=teller(bar))
         else:
             found = refit_thresholds(f"evaluator:{artifact.folder}", sets, tell=teller(bar))
     if write:
-        (store_abstention if drafts else store_thresholds)(artifact, found)
+        (store_abstention if abstains else store_thresholds)(artifact, found)
     if json:
         emit({**found, "written": write})
         return
-    (_print_abstention if drafts else _print_thresholds)(found)
+    if abstains:
+        _print_abstention(found, "a score" if artifact.manifest.role == "reader" else "a mean log-probability")
+    else:
+        _print_thresholds(found)
     note(f"written to {artifact.folder}" if write else "not stored: add --write")
 
 
@@ -55,8 +58,8 @@ def _print_thresholds(found: dict[str, Any]) -> None:
                 note(f"{part}: {warning}")
 
 
-def _print_abstention(found: dict[str, Any]) -> None:
-    console().print(f"abstain below a mean log-probability of {found['abstain_below']:.4g}")
+def _print_abstention(found: dict[str, Any], of: str) -> None:
+    console().print(f"abstain below {of} of {found['abstain_below']:.4g}")
     for part in ("dev", "test"):
         told = found.get(part) or {}
         for name, each in ((part, told), (f"{part}, never abstaining by it", told.get("without"))):
@@ -93,6 +96,25 @@ def calibrate(
             change = f"{told['before']:.4f} before, {told['after']:.4f} after"
             out.print(f"{part} ({told['rows']} rows): expected calibration error {change}")
     note(f"written to {artifact.folder}" if write else "not stored: add --write")
+
+
+def shrink(
+    spec: Annotated[str, typer.Argument(help="The artifact: ROLE:bundled, ROLE:PATH or its folder.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the smaller one; it must not exist.")],
+    rank: Annotated[int, typer.Option(min=1, help="Rank of the LoRA adapter that is left.")],
+    json: JsonOption = False,
+) -> None:
+    """Store an artifact's LoRA adapter with a lower rank; measure it again afterwards."""
+    from ..finetune.shrinking import shrink_artifact
+
+    found = shrink_artifact(open_named(spec), rank, out)
+    size = sum((out / name).stat().st_size for name in found.manifest.files)
+    kept = found.manifest.metrics["kept_change"]
+    if json:
+        emit({"folder": str(out), "bytes": size, "kept_change": kept})
+        return
+    console().print(f"{out}: {size / 1e6:.1f} MB, {kept:.1%} of the squared change kept")
+    note("what it is worth now is not measured: 'ragloom eval' and 'finetune fit-thresholds' tell")
 
 
 def _writable(spec: str, roles: tuple[TrainedRole, ...], write: bool) -> Any:

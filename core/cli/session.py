@@ -79,7 +79,9 @@ def load_models(settings: Settings) -> tuple[BaseChatModel, BaseChatModel | None
 
     with download_progress("fetching the chat model") as fetching:
         llm = load_chat_model(settings.llm, progress=fetching)
-        reader = load_chat_model(settings.reader, progress=fetching) if settings.reader != settings.llm else None
+        reader = (
+            load_chat_model(settings.reads_with, progress=fetching) if settings.reads_with != settings.llm else None
+        )
     return llm, reader
 
 
@@ -90,7 +92,7 @@ def strategy_graph(
     from ..agents import build_strategy
 
     retriever = kb.retriever(**settings.retriever_options(), scope=settings.scope)
-    options = settings.strategy_options(settings.strategy, llm=settings.reader)
+    options = settings.strategy_options(settings.strategy, llm=settings.reads_with)
     options |= own_parts(settings.strategy, settings)
     if settings.strategy != "closed-book":
         options |= strategy_parts(settings)
@@ -143,9 +145,9 @@ def own_parts(strategy: str, settings: Settings) -> dict[str, Any]:
     if strategy == "self-rag":
         return {"relevance": settings.evaluator}
     if strategy == "speculative":
-        scorers = {"draft_scorer": settings.reader, "verifier": settings.llm}
+        scorers = {"draft_scorer": settings.reads_with, "verifier": settings.llm}
         parts = {name: spec for name, spec in scorers.items() if supports_scoring(spec)}
-        return parts if settings.reader == settings.llm else {**parts, "drafter": settings.reader}
+        return parts if settings.reads_with == settings.llm else {**parts, "drafter": settings.reads_with}
     if strategy == "self-rag-tokens" and supports_scoring(settings.llm):
         return {"scorer": settings.llm}
     return {}

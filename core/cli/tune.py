@@ -41,26 +41,29 @@ def tune(
     """
     from ..evals.retrieval import METRICS
     from ..evals.tuning import load_tuning_sets, render_report
+    from ..evals.tuning.answer_stage import DRAFT, PROMPTS
     from ..evals.tuning.settings_file import read_settings
     from ..evals.tuning.space import candidate_of
     from ..evals.tuning.tuner import tune as run
     from ..models import load_chat_model
-    from ..settings import config_file, load_settings
+    from ..settings import DRAFTING, config_file, load_settings
 
     if metric not in METRICS:
         raise UsageError(f"unknown metric {metric!r}", hint=f"use {', '.join(METRICS)}")
     settings = load_settings(llm=llm)
     path = out or config_file()
     in_use = read_settings(path)
-    baseline, reader = candidate_of(in_use), _reader(in_use)
+    reads_with = settings.model_copy(update={"prompt": None}).reads_with  # where no prompt is chosen
+    drafts = reads_with.startswith(DRAFTING)
+    baseline, reader = candidate_of(in_use), _reader(in_use, DRAFT if drafts else PROMPTS[0])
     loaded = load_tuning_sets(sets)
     tell_problems(loaded)
     if report and not report.parent.is_dir():
         raise UsageError(f"there is no folder {str(report.parent)!r} for the report")
 
-    def load() -> Any:
+    def load(spec: str) -> Any:
         with download_progress("fetching the chat model") as fetching:
-            return load_chat_model(settings.llm, progress=fetching)
+            return load_chat_model(spec, progress=fetching)
 
     with progress_bar() as bar:
         tuned = run(
@@ -69,7 +72,9 @@ def tune(
             metric=metric,
             baseline=baseline,
             reader=reader,
-            llm=load if answers else None,
+            prompts=(DRAFT,) if drafts and settings.reader else (*PROMPTS, *([DRAFT] if drafts else [])),
+            llm=(lambda: load(settings.llm if drafts else reads_with)) if answers else None,
+            reading=(lambda: load(reads_with)) if drafts else None,
             llm_name=_short_name(settings.llm),
             embedder=settings.embedder,
             trials=trials,
@@ -90,13 +95,13 @@ def tune(
         note("interrupted: this is the best so far; the same command goes on from here")
 
 
-def _reader(in_use: dict[str, Any]) -> Reader:
+def _reader(in_use: dict[str, Any], unset: str) -> Reader:
     from ..evals.tuning.answer_stage import Reader
 
     top_k, prompt = in_use.get("top_k", Reader().top_k), in_use.get("prompt")
     if not isinstance(top_k, int) or top_k < 1:
         raise UsageError(f"bad setting 'top_k': {top_k!r}", hint="a whole number, 1 or more")
-    return Reader(top_k, prompt)
+    return Reader(top_k, prompt, unset)
 
 
 def _teller(bar: Any, minutes: float) -> Any:

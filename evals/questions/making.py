@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ModelError, UsageError
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ..answer_sets import share_of
 from ..text_metrics import contains, normalize
 from .names import add_name, change_name, words_of

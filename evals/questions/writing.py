@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...graphs.common.prompting import render_prompt
 from ...models import limit_answer, model_errors
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ..answer_sets import share_of
 from .names import MONTHS
 from .replies import ANSWER_WORDS, find_pair

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from ..output_cache import OutputCache
     from ..records import Record
 
-__all__ = ("PROMPTS", "TOP_KS", "Answered", "Asker", "Reader", "right", "search_readers")
+__all__ = ("DRAFT", "PROMPTS", "TOP_KS", "Answered", "Asker", "Reader", "right", "search_readers")
 
 DEFAULT_TOP_K = 5
 TOP_KS = (3, 5, 8, 10)
 PROMPTS = ("read", "short")
+DRAFT = "draft"
+"""Of what reads in the chat model's place."""
 FIRST_RUNG = 8
 """Dev questions of the first round."""
 WORDS = 10
@@ -48,23 +50,30 @@ Asked = tuple[str, "Question"]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What is tried: passages to read, and the reader's prompt (None: the strategy's own, `read`)."""
+    """What is tried: passages to read, and the reader's prompt (None: the one that is used where none is set)."""
 
     top_k: int = DEFAULT_TOP_K
     prompt: str | None = None
+    unset: str = "read"
+    """What no prompt means: `read`, or `draft` where a reader ships for the chat model."""
+
+    @property
+    def asks_by(self) -> str:
+        """Its prompt by name."""
+        return self.prompt or self.unset
 
     def settings(self) -> dict[str, Any]:
         """As `ragloom.toml` says it; what is as built in is left out."""
         wanted: dict[str, Any] = {"top_k": self.top_k} if self.top_k != DEFAULT_TOP_K else {}
-        return wanted | ({"prompt": self.prompt} if self.prompt not in (None, "read") else {})
+        return wanted | ({"prompt": self.prompt} if self.asks_by != self.unset else {})
 
     def name(self) -> str:
         """In a few words."""
-        return f"top_k {self.top_k}, prompt {self.prompt or 'read'}"
+        return f"top_k {self.top_k}, prompt {self.asks_by}"
 
     def distance(self, other: Reader) -> tuple[int, int]:
         """How far from another one: another prompt, other passages."""
-        return int((self.prompt or "read") != (other.prompt or "read")), abs(self.top_k - other.top_k)
+        return int(self.asks_by != other.asks_by), abs(self.top_k - other.top_k)
 
 
 def right(record: Record) -> float:
@@ -91,11 +100,13 @@ class Asker:
         llm: BaseChatModel,
         retriever: Callable[[str, int], BaseRetriever],
         *,
+        reading: BaseChatModel | None = None,
         outputs: OutputCache | None = None,
         strategy: str = "naive",
     ) -> None:
-        """`retriever(set name, top_k)` searches the set's passages."""
+        """`retriever(set name, top_k)` searches the set's passages; `reading` reads by the prompt `draft`."""
         self.llm = CachedChatModel.around(llm, outputs=outputs)
+        self.reading = CachedChatModel.around(reading, outputs=outputs) if reading is not None else None
         self.retriever = retriever
         self.strategy = strategy
         self.failures: list[str] = []
@@ -106,7 +117,10 @@ class Asker:
         """`right` for one question."""
         name, question = asked
         if (name, reader) not in self._systems:
-            system = System(self.strategy, {"prompt": reader.prompt or "read"})
+            options: dict[str, Any] = {"prompt": reader.asks_by}
+            if self.reading is not None and reader.asks_by == DRAFT:
+                options["reader"] = self.reading
+            system = System(self.strategy, options)
             self._systems[name, reader] = system.build(self.retriever(name, reader.top_k), self.llm)
         record, _ = answer_question(question, self._systems[name, reader], set_name=name, strategy=self.strategy)
         self.asked += 1
@@ -131,11 +145,19 @@ class Answered:
 
 
 def search_readers(
-    asker: Asker, questions: Sequence[Asked], baseline: Reader, *, clock: Clock, seed: int, tell: Tell
+    asker: Asker,
+    questions: Sequence[Asked],
+    baseline: Reader,
+    *,
+    prompts: Sequence[str] = PROMPTS,
+    clock: Clock,
+    seed: int,
+    tell: Tell,
 ) -> Answered:
     """Tries readers on more and more of the questions until they or the time are used up."""
     stage = Answered()
-    readers = list(dict.fromkeys([baseline, *(Reader(top_k, prompt) for prompt in PROMPTS for top_k in TOP_KS)]))
+    tried = [Reader(top_k, prompt, baseline.unset) for prompt in prompts for top_k in TOP_KS]
+    readers = list(dict.fromkeys([baseline, *tried]))
     readers = [each for at, each in enumerate(readers) if all(each.distance(other) != (0, 0) for other in readers[:at])]
     # The prompt matters most, then what is near: where there is no time for all, these are tried.
     readers.sort(key=lambda each: (each != baseline, each.top_k != baseline.top_k, each.distance(baseline)))

@@ -17,7 +17,7 @@ from ... import __version__
 from ...models import cache_folder
 from ..answer_sets import share_of
 from ..indexing import set_base
-from .answer_stage import Answered, Asked, Asker, Reader, search_readers
+from .answer_stage import PROMPTS, Answered, Asked, Asker, Reader, search_readers
 from .choose import choose
 from .clock import Clock, OutOfTime, Tell
 from .rankings import QueryVectors
@@ -50,7 +50,9 @@ def tune(
     metric: str = "ndcg@10",
     baseline: Candidate = DEFAULT,
     reader: Reader | None = None,
+    prompts: Sequence[str] = PROMPTS,
     llm: Callable[[], BaseChatModel] | None = None,
+    reading: Callable[[], BaseChatModel] | None = None,
     llm_name: str = "",
     embedder: str | Embedder | None = None,
     trials: int = TRIALS,
@@ -68,7 +70,9 @@ def tune(
         metric: `ndcg@10`, `recall@100` or `rr@10`, maximised.
         baseline: retrieval that is in use; kept unless another one is told apart from it on the dev half.
         reader: how answers are made now, likewise.
+        prompts: that are tried.
         llm: loads the chat model; None: answers are not tuned.
+        reading: loads what reads in its place by the prompt `draft`.
         llm_name: as the report names it.
         embedder: of all indexes.
         trials: rankings tried under each chunking.
@@ -106,13 +110,14 @@ def tune(
         tuned.llm = llm_name
 
         def asker(candidate: Candidate) -> Asker:
-            return Asker(model, _retrievers(sets, candidate, embedder), outputs=outputs)
+            return Asker(model, _retrievers(sets, candidate, embedder), reading=other, outputs=outputs)
 
         if clock.left > 0:
-            model = llm()
+            model, other = llm(), reading() if reading else None
             answer_clock = clock.part(DEV_SHARE)
+            asked = _questions(sets, "dev", seed)
             found = search_readers(
-                asker(chosen), _questions(sets, "dev", seed), reader, clock=answer_clock, seed=seed, tell=tell
+                asker(chosen), asked, reader, prompts=prompts, clock=answer_clock, seed=seed, tell=tell
             )
             tuned.interrupted = found.interrupted
             _keep_answers(tuned, found, reader, seed)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ...evals.answer_sets import share_of
 from ...evals.text_metrics import contains, normalize
 from ...graphs.common.support import content_terms
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ..options import Tell, no_tell
 from .falsified import Falsifier
 from .mining import Mined, Pieces, gold_pieces, hard_negatives, mine

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 from ...errors import UnknownModelError, UsageError
 from ...models.pair_text import claim_text
 from ...models.reflections import Segment, Supported, plain_text
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ..options import Tell, no_tell
 from .drafts import shortened
 from .mining import gold_pieces, hard_negatives, mine

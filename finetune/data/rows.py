@@ -7,7 +7,7 @@
     router               {text, label}                     label any text
     injection            {text, kind, label}               kind message or passage; label injection or benign
     embedder             {query, positive, negatives}      negatives a list, may be empty
-    drafter              {question, passages, rationale, answer, answerable}
+    drafter, reader      {question, passages, rationale, answer, answerable}
     reflective           {question, segments, utility}     segments {retrieve, passage, relevance, text, support}
 
 Every row also has `origin`: {set, id, document, licence}. `document` is what parts are split by, so that no text is in
@@ -76,6 +76,14 @@ def _segments(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "text" in item for item in value)
 
 
+_DRAFTS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "question": (_text, "a text"),
+    "passages": (_passages, "a list of texts"),
+    "rationale": (_any_text, "a text"),
+    "answer": (_any_text, "a text"),
+    "answerable": (lambda value: isinstance(value, bool), "true or false"),
+}
+
 COLUMNS: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]] = {
     "evaluator": {
         "question": (_text, "a text"),
@@ -109,13 +117,8 @@ COLUMNS: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]
         "positive": (_text, "a text"),
         "negatives": (_texts, "a list of texts"),
     },
-    "drafter": {
-        "question": (_text, "a text"),
-        "passages": (_passages, "a list of texts"),
-        "rationale": (_any_text, "a text"),
-        "answer": (_any_text, "a text"),
-        "answerable": (lambda value: isinstance(value, bool), "true or false"),
-    },
+    "drafter": _DRAFTS,
+    "reader": _DRAFTS,
     "reflective": {
         "question": (_text, "a text"),
         "segments": (_segments, "a list of segments"),
@@ -127,6 +130,7 @@ COLUMNS: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]
 _LEFT_OUT: Mapping[TrainedRole, Mapping[str, Any]] = {
     "embedder": {"negatives": []},
     "drafter": {"rationale": ""},
+    "reader": {"rationale": ""},
 }
 """Columns that a file may leave out, and what then stands for them."""
 

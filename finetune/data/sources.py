@@ -144,6 +144,7 @@ _ROLE_COLUMNS: dict[TrainedRole, frozenset[str]] = {
     "retrieve": frozenset({"question", "label"}),
     "embedder": frozenset({"query", "positive"}),
     "drafter": frozenset({"question", "passages", "answer", "answerable"}),
+    "reader": frozenset({"question", "passages", "answer", "answerable"}),
     "reflective": frozenset({"question", "segments"}),
     "injection": frozenset({"text", "kind", "label"}),
 }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ...evals.text_metrics import contains, normalize
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 
 __all__ = ("answer_sentence", "holds_answer", "near_duplicate", "sentences_of", "telling")
 

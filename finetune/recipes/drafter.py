@@ -181,16 +181,16 @@ class _Exam:
 
     def report(self, said: dict[str, list[str]]) -> dict[str, Any]:
         """Means of each, of the first one by set, and its gain in F1 over the others with 95 % intervals."""
-        from ..drafting import score_drafts
+        from ..drafting import mean_scores, score_drafts
 
         shown = [self._shown(row, kept) for row, kept in self._rows]
         scores = {who: score_drafts(shown, texts) for who, texts in said.items()}
-        report: dict[str, Any] = {who: _means(shown, found) for who, found in scores.items()}
+        report: dict[str, Any] = {who: mean_scores(shown, found) for who, found in scores.items()}
         (first, best), *others = scores.items()
         report["sets"] = {}
         for name in sorted({row["origin"]["set"] for row in shown}):
             inside = [i for i, row in enumerate(shown) if row["origin"]["set"] == name]
-            report["sets"][name] = _means([shown[i] for i in inside], [best[i] for i in inside])
+            report["sets"][name] = mean_scores([shown[i] for i in inside], [best[i] for i in inside])
         for who, found in others:
             left, right = ({str(i): s["f1"] for i, s in enumerate(each) if "f1" in s} for each in (best, found))
             gain = paired_difference(left, right, seed=self._options.seed)
@@ -203,19 +203,6 @@ class _Exam:
         cited = right_draft(row, kept).cited
         passages = [row["passages"][place] for place in kept]
         return {**row, "passages": passages, "gold": cited[0] - 1 if cited else -1}
-
-
-def _means(rows: Sequence[TrainingRow], scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the rows for which a measure is defined; `n` of them have an answer, `unanswerable` have none."""
-    found: dict[str, Any] = {"n": sum(bool(row["answerable"]) for row in rows)}
-    found["unanswerable"] = len(rows) - found["n"]
-    for name in ("f1", "em", "contains", "valid", "quoted", "cited"):
-        values = [score[name] for score in scores if name in score]
-        found[name] = round(sum(values) / len(values), 4) if values else None
-    for name, wanted in (("abstained_rightly", False), ("answered_rightly", True)):
-        values = [s["right_abstention"] for s, row in zip(scores, rows, strict=True) if row["answerable"] == wanted]
-        found[name] = round(sum(values) / len(values), 4) if values else None
-    return found
 
 
 def _remembered(path: Path, key: object, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

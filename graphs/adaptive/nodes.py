@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 
 from ...errors import RagloomError
 from ...models import Scorer
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ...types import Step
 from ..closed.nodes import ClosedBookNodes
 from ..common.asking import ask, failure_of

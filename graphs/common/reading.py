@@ -20,7 +20,7 @@ from langchain_core.messages import BaseMessage
 
 from ...guarding import Finding
 from ...models import limit_answer
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ...types import Citation, Usage, add_usage
 from .asking import QUIET, failure_of
 from .drafting import DraftSplitter, quoted_span

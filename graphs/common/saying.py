@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 
 __all__ = ("SentenceSplitter", "declines", "unmarked")
 

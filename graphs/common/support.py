@@ -234,7 +234,7 @@ def quote_windows(text: str) -> tuple[tuple[int, int, str, int], ...]:
 
 
 def _each_window(text: str) -> Iterator[tuple[int, int, str, int]]:
-    from ...retrieval.sentences import sentence_spans
+    from ...sentences import sentence_spans
 
     run: list[tuple[int, int]] = []
     heading = header = ""

@@ -163,7 +163,7 @@ class TrainedSupportCritic:
         return [float(value) for value in self._classifier.probabilities(pairs)[:, self._column]]
 
     def _cut(self, text: str) -> tuple[list[tuple[int, int]], list[int]]:
-        from ...retrieval.sentences import sentence_spans
+        from ...sentences import sentence_spans
 
         spans = sentence_spans(text)
         return spans, [self._classifier.count_tokens(text[start:end]) for start, end in spans]

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from langchain_core.documents import Document
 
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from .state import Strip
 
 __all__ = ("cut_strips", "keep_strips", "recompose")

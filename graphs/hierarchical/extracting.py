@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from langchain_core.documents import Document
 
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ..common.drafting import quoted_span
 from ..common.saying import unmarked
 

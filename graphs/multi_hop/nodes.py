@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 
 from ...errors import RagloomError
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ...types import Step
 from ..common.ask_all import pack_for
 from ..common.asking import ask, failure_of

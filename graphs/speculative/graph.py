@@ -114,7 +114,7 @@ def speculative_rag(
     nodes = SpeculativeNodes(
         parts=made,
         drafter=_drafter(drafter, llm),
-        trained=made.draft or (isinstance(drafter, str) and parse_spec(drafter).provider == "drafter"),
+        trained=made.draft or (isinstance(drafter, str) and parse_spec(drafter).provider in _TRAINED),
         embedder=_embedder(embedder, retriever),
         scoring=scoring,
         drafts=drafts,
@@ -147,10 +147,14 @@ def _check(drafts: int, subset_size: int | None, normalise: str, select: str) ->
             raise UsageError(f"unknown {name} {given!r}", hint=f"use {', '.join(get_args(known))}")
 
 
+_TRAINED = ("drafter", "reader")
+"""Providers of models that write drafts by a prompt of their own."""
+
+
 def _drafter(given: BaseChatModel | str | None, llm: BaseChatModel) -> Lazy[BaseChatModel]:
     if not isinstance(given, str):
         return Lazy.of(llm if given is None else given)
-    trained = parse_spec(given, role="chat").provider == "drafter"
+    trained = parse_spec(given, role="chat").provider in _TRAINED
     # A draft that it is unsure of has a low rho_draft: scores choose, not the drafter's own threshold.
     options = {"abstain_below": None} if trained else {}
     return Lazy(lambda: load_chat_model(given, **options))

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from ...retrieval.sentences import sentence_spans
+from ...sentences import sentence_spans
 from ...types import Step
 from ..common.ask_all import ask_all, was_asked
 from ..common.effects import Doing

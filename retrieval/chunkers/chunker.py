@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...sentences import sentence_spans
 from ..chunk import Chunk
 from ..readers.base import Page, ParsedDocument
-from ..sentences import sentence_spans
 from .blocks import Block, markdown_blocks
 from .pieces import Piece, TokenRuler, split_table, split_text
 from .settings import ChunkSettings

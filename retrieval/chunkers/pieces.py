@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..sentences import sentence_spans
+from ...sentences import sentence_spans
 from .blocks import Block
 
 __all__ = ("Piece", "TokenRuler", "split_table", "split_text")

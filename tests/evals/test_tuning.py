@@ -15,7 +15,7 @@ from ragloom.errors import UsageError
 from ragloom.evals.indexing import set_base
 from ragloom.evals.retrieval import evaluate_retrieval
 from ragloom.evals.tuning import load_tuning_sets, render_report, tune
-from ragloom.evals.tuning.answer_stage import Reader, right
+from ragloom.evals.tuning.answer_stage import DRAFT, PROMPTS, Reader, right
 from ragloom.evals.tuning.choose import choose
 from ragloom.evals.tuning.rankings import QueryVectors, Rankings
 from ragloom.evals.tuning.settings_file import TUNED, write_settings
@@ -296,6 +296,34 @@ def test_answers_are_tuned(own_folder: Path, embedder: HashEmbedding) -> None:
     assert outcome.test.difference["low"] > 0.5
     assert tuned.settings() == {"prompt": "short"}
     assert "## Answers" in render_report(tuned)
+
+
+@pytest.mark.parametrize("best", ["draft", "read", "short"])
+def test_what_reads_in_the_models_place_is_tried_beside_it(
+    own_folder: Path, embedder: HashEmbedding, best: str
+) -> None:
+    """Where no prompt is set, a reader reads: a prompt of the chat model's own is then written even if it is `read`."""
+
+    def room(messages: list[Any], prompt: str) -> str:
+        number = str(messages[-1].text).rsplit("room", 1)[1].rstrip("?")
+        return f"The code of room{number} is {1000 + int(number)}." if prompt == best else "I don't know."
+
+    def model(messages: list[Any]) -> str:
+        return room(messages, "short" if "fewest words" in str(messages[0].text) else "read")
+
+    tuned = tune(
+        load_tuning_sets([answer_folder(own_folder / "rooms")]),
+        minutes=5,
+        embedder=embedder,
+        trials=3,
+        reader=Reader(unset="draft"),
+        prompts=(*PROMPTS, DRAFT),
+        llm=lambda: FakeChatModel(replies=model),
+        reading=lambda: FakeChatModel(replies=lambda messages: f"Answer: {room(messages, 'draft')}"),
+    )
+    assert tuned.answers is not None
+    assert tuned.answers.chosen.asks_by == best
+    assert tuned.settings() == ({} if best == "draft" else {"prompt": best})
 
 
 def test_a_slow_model_is_asked_about_less(own_folder: Path, embedder: HashEmbedding) -> None:

@@ -101,7 +101,7 @@ SAID = st.builds(
 def test_no_threshold_is_better(said: list[Said]) -> None:
     best = told_at(said, best_threshold(said))["score"]
     assert best >= told_at(said, None)["score"]
-    assert all(best >= told_at(said, each.mean_logprob)["score"] for each in said)
+    assert all(best >= told_at(said, each.confidence)["score"] for each in said)
 
 
 def test_what_a_threshold_does() -> None:

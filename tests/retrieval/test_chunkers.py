@@ -13,7 +13,7 @@ from patience import grows_linearly
 from ragloom.retrieval.chunk import chunk_ids
 from ragloom.retrieval.chunkers import STRATEGIES, ChunkSettings, chunk_document
 from ragloom.retrieval.readers import Page, ParsedDocument
-from ragloom.retrieval.sentences import sentence_spans
+from ragloom.sentences import sentence_spans
 from ragloom.testing import HashEmbedding
 
 EMBEDDER = HashEmbedding(size=8, limit=64)

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 
 from ....graphs.common.reading import MAX_CITATIONS
 from ....graphs.common.support import AlsoAsked, Support, SupportCritic, added_terms, held_share, held_terms
-from ....retrieval.sentences import sentence_spans
+from ....sentences import sentence_spans
 
 __all__ = ("SideCritic", "clauses_of", "identity_of", "own_terms")
 
