@@ -1,4 +1,4 @@
-"""Closed book beside naive RAG on answer sets, by `ragloom eval answers`: python bench/answers.py [--llm gguf:PATH]
+"""Closed book beside naive RAG, by `ragloom eval answers --reader none`: python bench/answers.py [--llm gguf:PATH]
 
 Each model reads its own number of questions, since a larger one takes longer: 200 of each set with the bundled one,
 60 with any other. Runs are kept in bench/cache and go on where they were; outputs are kept in the user's cache.
@@ -39,7 +39,9 @@ def evaluate(data: Path, llm: str, limit: int) -> list[dict[str, Any]]:
     folder = CACHE / f"answers-{name}-{limit}"
     ragloom = [sys.executable, "-m", "ragloom.cli", "eval", "answers"]
     sets = [str(data / name) for name in SETS if has(data, name)]
-    given = ["--strategy", "closed-book,naive", "--llm", llm, "--limit", str(limit), "--seed", str(SEED)]
+    # The chat model itself reads: what may read in its place was trained on some of these sets.
+    given = ["--strategy", "closed-book,naive", "--llm", llm, "--reader", "none"]
+    given += ["--limit", str(limit), "--seed", str(SEED)]
     command = [*ragloom, *sets, *given, "--out", str(folder), "--report", str(folder / "report.html"), "--json"]
     say(f"{llm}: {limit} questions of each of {len(sets)} sets")
     # Nothing of the user's own settings: the figures are those of the defaults.

@@ -45,8 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--easy", action="store_true", help="distractors at random: nothing is indexed")
 
 
-def rows_of(data: Path, name: str, given: Any) -> list[Row]:
-    """Rows of unseen documents, drawn by hash."""
+def rows_of(data: Path, name: str, given: Any, *, every_part: bool = False) -> list[Row]:
+    """Rows of unseen documents, drawn by hash; of a set that was not trained on those of `every_part`."""
     from ragloom.evals.answer_sets import share_of
     from ragloom.finetune.data.drafts import draft_rows
     from ragloom.finetune.data.parts import part_of
@@ -64,7 +64,7 @@ def rows_of(data: Path, name: str, given: Any) -> list[Row]:
         limit=max(200, DRAWN * given.limit),
         hard=not given.easy,
     )
-    unseen = [row for row in found if part_of(row["origin"]["document"]) == "test"]
+    unseen = [row for row in found if every_part or part_of(row["origin"]["document"]) == "test"]
     return sorted(unseen, key=lambda row: share_of(row["origin"]["id"], seed=SEED))[: given.limit]
 
 

@@ -1,11 +1,11 @@
 """The extractive reader beside the chat model that it reads for, on unseen documents: python bench/finetune_reader.py
 
 Rows are those of bench/finetune_drafter.py: the gold passage among what our retriever finds beside it, or no passage
-that answers, of the test part of the split by document. The reader is shown with its threshold and always answering,
-the chat model by the prompt that `ask` has for a short answer, all with the same passages. An abstention where there is
-an answer scores 0; `score` is SQuAD 2.0's (F1 where something answers, 1 for an abstention where nothing does). What
-the chat model said is kept in bench/cache; the speed is measured anew, the models in turn. With fewer rows than by
-default nothing is written to docs/results.
+that answers, of the test part of the split by document; of HotpotQA, which nothing was trained on, of all. The reader
+is shown with its threshold and always answering, the chat model by the prompt that `ask` has for a short answer, all
+with the same passages. An abstention where there is an answer scores 0; `score` is SQuAD 2.0's (F1 where something
+answers, 1 for an abstention where nothing does). What the chat model said is kept in bench/cache; the speed is measured
+anew, the models in turn. With fewer rows than by default nothing is written to docs/results.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from finetune_drafter import (
 from finetune_drafter import messages as messages_of
 
 READER = "reader:bundled"
+UNTRAINED = ("hotpotqa_100",)
+"""Sets of which nothing was trained on: all their documents are unseen."""
 ALWAYS = "reader, always answering"
 TIMED = 20
 """Prompts on which the speed is measured."""
@@ -42,7 +44,7 @@ TIMED = 20
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", default=READER, help=f"the artifact ({READER})")
-    parser.add_argument("--sets", default=",".join(SETS), help=f"answer sets ({','.join(SETS)})")
+    parser.add_argument("--sets", default=",".join((*SETS, *UNTRAINED)), help="answer sets")
     parser.add_argument("--limit", type=int, default=LIMIT, help=f"rows of each set ({LIMIT})")
     parser.add_argument("--budget", type=int, default=BUDGET, help=f"tokens of a prompt ({BUDGET})")
     parser.add_argument("--easy", action="store_true", help="distractors at random: nothing is indexed")
@@ -89,7 +91,11 @@ def main() -> None:
     from ragloom.models import load_chat_model
 
     base = load_chat_model(BASE, max_tokens=ANSWER)
-    rows: list[Row] = [within(row, base, given.budget) for name in names for row in rows_of(given.data, name, given)]
+    rows: list[Row] = [
+        within(row, base, given.budget)
+        for name in names
+        for row in rows_of(given.data, name, given, every_part=name in UNTRAINED)
+    ]
     who = "base, short prompt"
     asked = {
         "reader": (load_chat_model(given.reader), [draft_prompt(row) for row in rows]),

@@ -56,7 +56,7 @@ DEFAULT_EVALUATOR = "evaluator:bundled"
 NO_WEB = "none"
 NO_TRANSFORM = "none"
 NO_GUARD = "none"
-READERS: dict[str, str] = {}
+READERS: dict[str, str] = {"bundled:smollm2": "reader:bundled"}
 """Chat model to what reads for it, where nothing is said."""
 
 

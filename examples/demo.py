@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 QUESTIONS = (
     "What is paid per kilometre for a private car?",
-    "Who leads the session on security basics in the first week?",
+    "Where is the new assembly point in Leeds?",
     "Which company supplies the coffee beans?",  # the handbook does not say: the answer is to abstain
 )
 

@@ -4,7 +4,8 @@ Of a drafter the mean log-probability of its draft, of a reader the score of its
 
 Chosen as SQuAD 2.0 chooses its threshold of no answer (Rajpurkar et al., 2018, https://arxiv.org/abs/1806.03822,
 `best_f1_thresh` of its evaluation script): an answer counts its F1, an abstention 1 where nothing answers and 0 where
-something does, and the threshold with the highest mean on dev documents is taken.
+something does, and the threshold with the highest mean on dev documents is taken. Both kinds count half, as they do
+there, whatever their shares in the data are.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def told_at(said: Sequence[Said], threshold: float | None) -> dict[str, Any]:
 
     return {
         "rows": len(said),
-        "score": mean([*found, *refused]),
+        "score": mean([each for each in (mean(found), mean(refused)) if each is not None]),
         "f1": mean(found),
         "f1_of_answered": mean([each.f1 for answers, each in zip(kept, said, strict=True) if answers]),
         "answered": mean([float(answers) for answers in asked]),

@@ -165,6 +165,27 @@ def test_prompts_of_drafters() -> None:
     assert load_settings().strategy_options("naive") == {}
 
 
+@pytest.mark.parametrize(
+    ("settings", "model"),
+    [
+        ({}, "reader:bundled"),
+        ({"strategy": "multi-hop"}, "reader:bundled"),
+        ({"strategy": "vote"}, "bundled:smollm2"),  # of drafts that differ
+        ({"strategy": "speculative"}, "bundled:smollm2"),
+        ({"strategy": "closed-book"}, "bundled:smollm2"),
+        ({"prompt": "draft"}, "reader:bundled"),
+        ({"prompt": "short"}, "bundled:smollm2"),
+        ({"reader": "none"}, "bundled:smollm2"),
+        ({"llm": "openai:x"}, "openai:x"),
+        ({"llm": "openai:x", "reader": "reader:bundled"}, "reader:bundled"),
+        ({"reader": "drafter:x", "strategy": "vote"}, "drafter:x"),
+        ({"reader": "drafter:x", "strategy": "self-rag"}, "bundled:smollm2"),
+    ],
+)
+def test_what_reads(settings: dict[str, str], model: str) -> None:
+    assert load_settings(**settings).reads_with == model
+
+
 # -- models ------------------------------------------------------------------------------------------------------------
 
 

@@ -108,9 +108,9 @@ def test_what_a_threshold_does() -> None:
     said = [Said(-0.1, True, True, 1.0), Said(-0.2, True, True, 0.5), Said(-0.9, False, True, 0.0)]
     assert best_threshold(said) == -0.55
     assert told_at(said, -0.55) == {
-        "rows": 3, "score": 0.8333, "f1": 0.75, "f1_of_answered": 0.75, "answered": 1.0, "unanswerable_abstained": 1.0
+        "rows": 3, "score": 0.875, "f1": 0.75, "f1_of_answered": 0.75, "answered": 1.0, "unanswerable_abstained": 1.0
     }  # fmt: skip
-    assert told_at(said, None)["score"] == 0.5
+    assert told_at(said, None)["score"] == 0.375
     with pytest.raises(UsageError, match="no draft"):
         best_threshold([])
 

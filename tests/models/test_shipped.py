@@ -14,8 +14,9 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from ragloom.finetune.data.licences import permits_shipping
 from ragloom.finetune.forgetting import general_sentences
 from ragloom.graphs.common.trained_support import load_support_critic
-from ragloom.models import load_evaluator, load_reranker
+from ragloom.models import load_chat_model, load_evaluator, load_reranker
 from ragloom.models.artifacts import bundled_artifacts, open_artifact
+from ragloom.models.drafts import parse_draft
 from ragloom.models.injection import load_injection_classifier
 from ragloom.models.lora import LoraAdapter
 from ragloom.models.trunk import load_trunk
@@ -84,6 +85,16 @@ def test_the_reranker_finds_the_passage_that_came_last() -> None:
     ]
     found = load_reranker("reranker:bundled", top_n=2, **CPU).postprocess_nodes(nodes, query_str=QUESTION)
     assert found[0].node.node_id == "2"
+
+
+def test_the_reader_finds_the_words_that_answer() -> None:
+    llm = load_chat_model("reader:bundled")
+    shown = "\n".join(f"\n[{number}] {text}" for number, text in enumerate(PASSAGES, start=1))
+    draft = parse_draft(llm.invoke(f"Passages:\n{shown}\n\nQuestion: {QUESTION}").text)
+    assert "60" in draft.answer
+    assert (draft.rationale, draft.cited) == (PASSAGES[2], (3,))
+    other = "What is the telephone number of the chief executive?"
+    assert parse_draft(llm.invoke(f"Passages:\n{shown}\n\nQuestion: {other}").text).abstained
 
 
 def test_the_injection_classifier_tells_an_order_from_a_question() -> None:
