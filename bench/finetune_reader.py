@@ -147,7 +147,9 @@ def report(given: Any, sets: dict[str, Any], gains: dict[str, Any], speed: dict[
         print("\n\n".join(parts))
         say("a part only: nothing is written to docs/results")
         return
-    targets = [verdict("reader: score over the chat model", gains["score, reader"]["low"], 0.0)]
+    targets = [
+        verdict("reader: score over the chat model, lower end of the interval", gains["score, reader"]["low"], 0.0)
+    ]
     data = {"sets": sets, "gains": gains, "milliseconds": speed}
     publish("finetune_reader", "The reader on documents it was not trained on", parts, data, targets)
 

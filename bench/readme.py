@@ -123,6 +123,34 @@ def reranked() -> str:
     return f"{title}\n\n{table(head, rows)}"
 
 
+def read_out() -> str:
+    """What the shipped reader reads on documents that it never saw; empty where it is not measured."""
+    shown = {"reader": "`reader:bundled`", "base, short prompt": "`bundled:smollm2`"}
+    rows = [
+        [
+            name,
+            model,
+            told["answerable"],
+            *_three(told, "f1", "em", "contains"),
+            told["unanswerable"],
+            *_three(told, "abstained"),
+        ]
+        for name, each in load("finetune_reader").get("sets", {}).items()
+        for who, model in shown.items()
+        if (told := each.get(who))
+    ]
+    head = ["set", "reads", "answerable", "F1", "EM", "contains", "unanswerable", "abstains of them"]
+    title = (
+        "One question, its passage among what the retriever finds beside it, on documents that the reader was not "
+        "trained on; an abstention where there is an answer scores 0 ([figures](docs/results/finetune_reader.md)):"
+    )
+    return f"{title}\n\n{table(head, rows)}\n\n" if rows else ""
+
+
+def _three(told: dict[str, Any], *names: str) -> list[str]:
+    return ["" if told[name] is None else f"{told[name]:.3f}" for name in names]
+
+
 def strategies() -> str:
     """What the strategies pay, of those that have been measured so far; empty where none has."""
     title = (
@@ -173,12 +201,13 @@ def main() -> None:
                     "finetune_evaluator",
                     "finetune_reranker",
                     "finetune_support",
+                    "finetune_reader",
                     "finetune_router",
                 ]
             )
             + "\n",
             strategies() + reranked() + "\n",
-            reading() + "\n",
+            read_out() + reading() + "\n",
             answers() + "\n",
         ]
     )

@@ -59,7 +59,13 @@ def headline(manifest: Any) -> str:
     """The metric that speaks for an artifact, such as `auroc 0.941`; empty where it has none of its role's."""
     found = dict(_numbers(manifest.metrics))
     for wanted in _HEADLINES[manifest.role]:
-        fitting = [name for name in found if name == wanted or name.endswith(f".{wanted}")]
+        fitting = [
+            name
+            for name in found
+            if (name == wanted or name.endswith(f".{wanted}"))
+            and not name.startswith("before_")
+            and ".dev." not in name
+        ]
         if fitting:  # the shortest name: a mean over sets stands above the sets
             return f"{wanted} {found[min(fitting, key=lambda name: (name.count('.'), name))]:.3f}"
     return ""
