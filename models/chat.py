@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import RagloomError, UsageError
+from .cancelling import stream_options
 from .failures import describe, model_errors
 from .registry import bundled_model
 from .specs import LANGCHAIN_PACKAGES, ModelSpec, parse_spec
@@ -133,8 +134,9 @@ def _hosted(spec: ModelSpec, params: dict[str, Any]) -> BaseChatModel:
         raise UsageError(f"{str(spec)!r} needs the package {package}", hint=f"pip install {package}")
     from langchain.chat_models import init_chat_model
 
+    own = stream_options() if spec.provider in ("openai", "azure_openai") else {}
     try:
-        model: BaseChatModel = init_chat_model(spec.name, model_provider=spec.provider, **params)
+        model: BaseChatModel = init_chat_model(spec.name, model_provider=spec.provider, **{**own, **params})
     except RagloomError:
         raise
     except ImportError as error:

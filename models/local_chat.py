@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import PrivateAttr, SecretStr
 
+from .cancelling import stream_options
 from .llama_server import LlamaServer, resolve_context
 
 __all__ = ("LlamaChatModel",)
@@ -56,6 +57,7 @@ class LlamaChatModel(ChatOpenAI):
             "timeout": timeout,
             "stream_usage": True,
             "use_responses_api": False,
+            **stream_options(),
             "http_socket_options": (),  # else langchain-openai warns about every proxy in the environment
             "http_client": httpx.Client(trust_env=False, limits=limits, timeout=timeout),
             "http_async_client": httpx.AsyncClient(trust_env=False, limits=limits, timeout=timeout),

@@ -126,7 +126,8 @@ class NeMoGuard:
         if not self._engine.flows[stage] or not checks:
             return [check.passed() for check in checks]
         try:
-            found = await asyncio.wait_for(asyncio.wrap_future(self._begin(checks)), self.timeout + SLACK)
+            async with asyncio.timeout(self.timeout + SLACK):
+                found = await asyncio.wrap_future(self._begin(checks))
         except Exception as error:
             found = self._given_up(checks, error)
         if self.audit is None:
