@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...retrieval.readers._markdown import on_one_line
+from ...markdown import on_one_line
 from .allowed import FUNCTIONS, OTHER_FUNCTIONS, SYNTAX
 from .errors import UnsafeQueryError
 from .resolving import tables_read

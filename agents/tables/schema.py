@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...retrieval.readers._markdown import on_one_line
+from ...markdown import on_one_line
 from .table import ROW_ID, Column, Table
 
 __all__ = ("schema_text",)

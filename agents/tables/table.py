@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from langchain_core.documents import Document
 
-from ...retrieval.readers._markdown import cell, on_one_line
+from ...markdown import cell, on_one_line
 from .cells import Kind
 
 __all__ = ("ROW_ID", "Column", "Table", "pipe_lines")

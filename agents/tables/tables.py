@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import ReaderError, UsageError
-from ...retrieval.readers._markdown import on_one_line
+from ...markdown import on_one_line
 from .cells import cell_text, typed_column
 from .identifiers import identifiers
 from .reading import MOST_CELLS, Problem, RawTable, files_of, read_file

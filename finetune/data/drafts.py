@@ -29,6 +29,7 @@ from .parts import Part
 from .question_sets import Asked, QuestionSet, read_questions
 from .rows import TrainingRow
 from .sources import Sources
+from .table_rows import table_rows
 from .texts import holds_answer
 from .traces import trace_rows
 
@@ -87,7 +88,8 @@ def draft_rows(
     hard: bool = True,
     embedder: str | Embedder | None = None,
 ) -> Iterator[TrainingRow]:
-    """Rows {question, passages, titles, rationale, answer, answers, answerable, gold} of question sets and row files.
+    """Rows {question, passages, titles, rationale, answer, answers, answerable, gold} of question sets, tables and row
+    files.
 
     Args:
         sources: the data; what cannot be used is added to its `problems`.
@@ -104,6 +106,8 @@ def draft_rows(
     """
     yield from sources.rows("drafter")
     yield from trace_rows("drafter", sources)
+    for source in sources.of("tables"):
+        yield from table_rows(source, seed=seed, limit=limit, unanswerable=unanswerable, tell=tell)
     for source in sources.of("questions"):
         found = read_questions(source, [])
         if not found.documents:

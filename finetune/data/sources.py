@@ -1,5 +1,6 @@
 """What the data folders and files are: each is recognised by its files and columns, and read once before training.
 
+    tables      tables.jsonl or contexts.jsonl, and questions about each table (see `tables`)
     questions   questions.jsonl + passages.jsonl or documents.jsonl (or facts beside each question)
     retrieval   corpus.jsonl + queries.jsonl + qrels.jsonl, or BEIR's layout
     claims      claims with their evidence and a label, in the layouts of the groundedness sets (see `groundedness`)
@@ -33,14 +34,15 @@ from ..options import Tell, no_tell
 from .corpus import corpus_of, is_knowledge_base, knowledge_base_hash
 from .licences import licence_of
 from .rows import TrainingRow, read_rows
+from .tables import is_table_set, read_tables
 
 __all__ = ("Kind", "Source", "Sources", "load_sources", "roles_of")
 
-Kind = Literal["questions", "retrieval", "claims", "texts", "attacks", "traces", "rows", "corpus"]
+Kind = Literal["questions", "tables", "retrieval", "claims", "texts", "attacks", "traces", "rows", "corpus"]
 
 LAYOUTS = (
-    "an answer set (questions, passages), a retrieval set (corpus, queries, qrels), labelled claims, labelled texts, "
-    "attacks with contexts, traces, rows or a corpus (passages, documents, a knowledge base)"
+    "an answer set (questions, passages), tables with questions, a retrieval set (corpus, queries, qrels), labelled "
+    "claims, labelled texts, attacks with contexts, traces, rows or a corpus (passages, documents, a knowledge base)"
 )
 BUILDER_VERSION = "4"
 """Raised whenever equal data and settings would give other rows than before."""
@@ -178,6 +180,9 @@ def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]
     if is_knowledge_base(path):
         yield "corpus", path
         return
+    if is_table_set(path):
+        yield "tables", path
+        return
     taken: set[Path] = set()
     questions = find_jsonl(path, "questions")
     if questions and _columns(questions, problems) >= {"question"}:
@@ -251,6 +256,8 @@ def _check(source: Source, problems: list[Problem]) -> None:
     usable: Iterator[Any]
     if source.kind in ("questions", "retrieval"):
         usable = iter(read_questions(source, problems).questions)
+    elif source.kind == "tables":
+        usable = iter(read_tables(source.path, problems)[1])
     elif source.kind == "corpus":
         usable = iter(read_questions(source, problems).documents.values())
     elif source.kind == "claims":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ._markdown import cell, join_blocks, on_one_line, pipe_table
+from ...markdown import cell, join_blocks, on_one_line, pipe_table
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode

@@ -6,8 +6,8 @@ import csv
 from itertools import islice
 from pathlib import Path
 
+from ...markdown import pipe_table
 from ._files import clean_text, decode, read_bytes
-from ._markdown import pipe_table
 from .base import Page, ParsedDocument
 
 __all__ = ("read_csv",)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from ...markdown import first_heading
 from ._docx_hidden import without_hidden
 from ._files import clean_text, one_line
-from ._markdown import first_heading
 from ._zip import core_properties, open_container
 from .base import Page, ParsedDocument
 from .html import html_fragment_to_markdown

@@ -10,8 +10,8 @@ from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
+from ...markdown import heading, join_blocks
 from ._files import clean_text, decode, read_bytes
-from ._markdown import heading, join_blocks
 from .base import Page, ParsedDocument
 from .html import html_to_markdown
 

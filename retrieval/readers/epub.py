@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from ...errors import ReaderError
+from ...markdown import first_heading
 from ._files import clean_text, decode
-from ._markdown import first_heading
 from ._zip import open_container, parse_xml
 from .base import Page, ParsedDocument
 from .html import html_to_markdown

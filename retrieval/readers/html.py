@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ...markdown import first_heading
 from ._files import between, clean_text, decode, read_bytes
 from ._html_blocks import to_markdown
 from ._html_hidden import take_out_hidden
-from ._markdown import first_heading
 from .base import Page, ParsedDocument
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ...errors import ReaderError
+from ...markdown import heading, join_blocks, on_one_line
 from ._files import clean_text, decode, one_line, read_bytes
-from ._markdown import heading, join_blocks, on_one_line
 from .base import Page, ParsedDocument
 
 __all__ = ("read_json", "read_jsonl")

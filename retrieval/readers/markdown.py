@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ...markdown import first_heading
 from ._files import clean_text, decode, read_bytes
-from ._markdown import first_heading
 from ._markdown_hidden import without_comments
 from .base import Page, ParsedDocument
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ReaderError
+from ...markdown import join_blocks, pipe_table
 from ._files import clean_text, one_line, read_bytes
-from ._markdown import join_blocks, pipe_table
 from ._pdf_grid import ruled_tables
 from ._pdf_layout import Row, regions
 from ._pdf_tables import find_tables

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...markdown import heading, join_blocks, pipe_table
 from ._files import clean_text
-from ._markdown import heading, join_blocks, pipe_table
 from ._zip import core_properties, open_container, parse_xml
 from .base import Page, ParsedDocument
 

@@ -11,8 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...markdown import join_blocks, on_one_line, pipe_table
 from ._files import clean_text
-from ._markdown import join_blocks, on_one_line, pipe_table
 from ._zip import core_properties, open_container
 from .base import Page, ParsedDocument
 

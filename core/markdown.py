@@ -1,4 +1,4 @@
-"""Small Markdown pieces that several readers write."""
+"""Small Markdown pieces: cells, tables, headings, blocks."""
 
 from __future__ import annotations
 

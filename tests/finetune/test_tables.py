@@ -1,0 +1,173 @@
+"""Questions about tables: what is looked up becomes rows, and what is not does not."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragloom.errors import UsageError
+from ragloom.evals.text_metrics import contains
+from ragloom.finetune.data.drafts import draft_rows
+from ragloom.finetune.data.parts import part_of
+from ragloom.finetune.data.rows import validate
+from ragloom.finetune.data.sources import load_sources
+from ragloom.finetune.data.table_rows import find_lookup, made_lookups
+from ragloom.finetune.data.tables import Table, TableQuestion, read_tables
+from ragloom.finetune.span_training import answer_span
+
+ROOMS = Table(
+    "rooms",
+    "Meeting rooms",
+    ("Room", "Office", "Seats", "Booked by"),
+    (("Barometer", "Leeds", "12", "app"), ("Föhn", "Graz", "10", "app"), ("Nortada", "Lisbon", "8", "reception")),
+)
+
+
+def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def town_tables(folder: Path, count: int = 40) -> Path:
+    """Tables of towns, each with four rows and two questions, one of which must be counted."""
+    dice = random.Random(1)
+    tables, questions = [], []
+    for number in range(count):
+        rows = [[f"Town{number}{at}", str(dice.randint(10000, 99999)), f"Mayor {dice.random():.6f}"] for at in range(4)]
+        header = ["Town", "Inhabitants", "Led by"]
+        tables.append({"id": f"t{number}", "title": f"Towns of county {number}", "header": header, "rows": rows})
+        questions += [
+            {
+                "id": f"a{number}",
+                "question": f"who leads {rows[2][0]}?",
+                "answers": [rows[2][2]],
+                "table_id": f"t{number}",
+            },
+            {"id": f"b{number}", "question": "how many towns are there?", "answers": ["4"], "table_id": f"t{number}"},
+        ]
+    write(folder, "tables.jsonl", tables)
+    write(folder, "train.jsonl", questions)
+    write(folder, "dev.jsonl", [{**row, "id": f"dev-{row['id']}"} for row in questions])
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "place"),
+    [
+        ("How many seats has Nortada?", "8", (2, 2)),
+        ("Who books the room in Lisbon?", "reception", (2, 3)),
+        ("Which room is in Graz?", "Föhn", (1, 0)),
+        ("Which room has the most seats?", "Barometer", None),  # compared: no other cell of the row is named
+        ("What is the difference in seats between Barometer and Föhn?", "2", None),
+        ("How many rooms does the app book in all?", "2", None),
+        ("What colour is Nortada?", "red", None),
+    ],
+)
+def test_only_what_is_looked_up_is_found(question: str, answer: str, place: tuple[int, int] | None) -> None:
+    found = find_lookup(ROOMS, TableQuestion("q", question, (answer,), "rooms"))
+    assert (found and (found.row, found.column)) == place
+
+
+def test_a_question_with_two_answers_is_left_out() -> None:
+    assert (
+        find_lookup(ROOMS, TableQuestion("q", "Who works in Leeds and Graz?", ("Barometer", "Föhn"), "rooms")) is None
+    )
+
+
+def test_made_questions_name_a_row_and_a_column() -> None:
+    made = made_lookups(ROOMS, seed=3)
+    assert made
+    assert made == made_lookups(ROOMS, seed=3)
+    for each in made:
+        row = ROOMS.rows[each.row]
+        assert each.answers == (row[each.column],)
+        assert any(cell in each.question for at, cell in enumerate(row) if at != each.column)
+    numbers = Table("n", "", ("Year", "Sum"), (("2019", "5"), ("2020", "6")))
+    assert made_lookups(numbers, seed=3) == []  # nothing names its rows
+
+
+def test_rows_point_at_the_cell(tmp_path: Path) -> None:
+    sources = load_sources([town_tables(tmp_path / "towns")])
+    rows = list(draft_rows(sources, out=tmp_path, seed=0, unanswerable=0.25))
+    assert rows == list(draft_rows(sources, out=tmp_path, seed=0, unanswerable=0.25))
+    people = [row for row in rows if not row["origin"]["id"].startswith("made")]
+    assert len(people) == 40
+    assert len(rows) > 200
+    assert 0.1 < sum(not row["answerable"] for row in rows) / len(rows) < 0.4
+    for row in rows:
+        assert not validate("reader", row)
+        gold = row["passages"][row["gold"]] if row["answerable"] else ""
+        assert all(contains(text, row["answers"]) == 0 for text in row["passages"] if text != gold or not gold)
+        span = answer_span(row)
+        if row["answerable"]:
+            assert span is not None
+            assert gold[span[0] - 2 : span[1] + 2] == f"| {row['answer']} |"
+            assert row["rationale"] in gold
+            assert "| Town | Inhabitants | Led by | | --- | --- | --- |" in gold
+    parts: dict[str, set[str]] = {}
+    for row in rows:
+        for title in row["titles"]:  # what stands beside the gold is of the same part
+            parts.setdefault(title, set()).add(part_of(row["origin"]["document"]))
+    assert all(len(found) == 1 for found in parts.values())
+
+
+def test_people_s_questions_come_before_made_ones(tmp_path: Path) -> None:
+    sources = load_sources([town_tables(tmp_path / "towns")])
+    rows = list(draft_rows(sources, out=tmp_path, seed=0, limit=30))
+    assert len(rows) == 30
+    assert not any(row["origin"]["id"].startswith("made") for row in rows)
+
+
+def test_long_tables_are_cut_around_the_row_and_keep_their_header(tmp_path: Path) -> None:
+    rows = [[f"Item{at}", f"{at * 7919 % 100003} euros", "a remark of some words that is long"] for at in range(200)]
+    write(tmp_path / "long", "tables.jsonl", [{"id": "1", "header": ["Item", "Price", "Remark"], "rows": rows}])
+    asked = [
+        {"question": f"price of {row[0]}?", "answers": [row[1]], "table_id": "1", "id": str(at)}
+        for at, row in enumerate(rows)
+    ]
+    write(tmp_path / "long", "questions.jsonl", asked)
+    for row in draft_rows(load_sources([tmp_path / "long"]), out=tmp_path, seed=0, unanswerable=0):
+        gold = row["passages"][row["gold"]]
+        assert gold.startswith("| Item | Price | Remark | | --- |")
+        assert len(gold.split()) < 300
+        assert row["rationale"] in gold
+
+
+def test_the_other_layout(tmp_path: Path) -> None:
+    table = [["", "2019", "2018"], ["Sales", "$ 5,686", "6,092"], ["Service cost", "914", "918"], ["", "", ""]]
+    context = {"id": "c", "table": table, "paragraphs": [{"order": 1, "text": "In millions of dollars."}]}
+    write(tmp_path / "money", "contexts.jsonl", [context])
+    question = {"id": "q", "question": "What was the service cost in 2018?", "answer": ["918"], "context_id": "c"}
+    write(tmp_path / "money", "questions.jsonl", [question])
+    tables, questions = read_tables(tmp_path / "money", [])
+    assert tables["c"].rows == (("Sales", "$ 5,686", "6,092"), ("Service cost", "914", "918"))
+    assert tables["c"].around == ("In millions of dollars.",)
+    found = find_lookup(tables["c"], questions[0])
+    assert found is not None
+    assert (found.row, found.column) == (1, 2)
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
+    folder = town_tables(tmp_path / "towns", 3)
+    with (folder / "tables.jsonl").open("a") as stream:
+        stream.write('{"id": "empty", "header": ["a"], "rows": []}\nno json\n')
+    with (folder / "train.jsonl").open("a") as stream:
+        stream.write('{"id": "x", "question": "who?", "answers": ["y"], "table_id": "t99"}\n')
+        stream.write('{"id": "z", "question": "", "answers": ["y"], "table_id": "t1"}\n')
+    problems = [str(problem) for problem in load_sources([folder]).problems]
+    for told in (
+        "tables.jsonl:4: no table",
+        "tables.jsonl:5: ",
+        "train.jsonl:7: there is no table 't99'",
+        "train.jsonl:8: no q",
+    ):
+        assert any(told in problem for problem in problems), (told, problems)
+    assert any("dev.jsonl" in problem and "left for measuring" in problem for problem in problems)
+    write(tmp_path / "none", "tables.jsonl", [{"id": "1", "header": ["a"], "rows": [["b"]]}])
+    write(tmp_path / "none", "train.jsonl", [{"question": "who?", "answers": ["b"], "table_id": "2"}])
+    with pytest.raises(UsageError, match="nothing that can be used"):
+        load_sources([tmp_path / "none"])
