@@ -160,7 +160,7 @@ def strategies() -> str:
     )
     parts = []
     for name, systems in load("strategies").items():
-        if not name.startswith(("main ", "evaluation ")):
+        if not name.startswith(("main ", "reading ", "evaluation ")):
             continue
         rows = [
             [

@@ -1,11 +1,11 @@
 """What each strategy pays beside closed book and naive RAG: python bench/strategies.py [--part main] [--minutes 90]
 
-Parts: `main`, all strategies with the bundled model on the mix (`strategy_mix`); `evaluation`, some with a larger model
-on a quarter of it (--eval-llm gguf:PATH); `false`, RGB's passages that state a false answer; `missing` and `noise`,
-curves against gold passages taken away and irrelevant ones put in; `latency`, drafts beside each other against one
-read; `ablations`. A trial (a strategy in a part) is
-measured once and goes on where it was cut off; what is done stands in docs/results/strategies_rows.jsonl, of which the
-tables are made. With --minutes no trial begins after that time; --fresh SYSTEM measures one again.
+Parts: `main`, all strategies with the bundled model on the mix (`strategy_mix`); `reading`, those that show passages
+to one reader, with the shipped reader, as `ragloom ask` runs them; `evaluation`, some with a larger model on a quarter
+of it (--eval-llm gguf:PATH); `false`, RGB's passages that state a false answer; `missing` and `noise`, curves against
+gold passages taken away and irrelevant ones put in; `latency`, drafts beside each other against one read; `ablations`.
+A trial (a strategy in a part) is measured once and goes on where it was cut off; what is done stands in
+docs/results/strategies_rows.jsonl, of which the tables are made. With --minutes no trial begins after that time; --fresh SYSTEM measures one again.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import strategy_tables as tables
 from common import CACHE, SEED, ended_well, options, publish, say
 from strategy_mix import FALSE, TAKEN, false_answers, mix
 
-BUNDLED = "bundled:smollm2"
-PARTS = ("main", "false", "latency", "evaluation", "missing", "noise", "ablations")
+BUNDLED, READER = "bundled:smollm2", "reader:bundled"
+PARTS = ("main", "reading", "false", "latency", "evaluation", "missing", "noise", "ablations")
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TOP_K = 5
 QUICK = ("naive", "closed-book", "corrective")
@@ -46,6 +46,8 @@ class Trial:
     strategy: str
     options: dict[str, Any] = field(default_factory=dict)
     llm: str = BUNDLED
+    reader: str = ""
+    """What reads the passages in the place of `llm`."""
     sets: tuple[str, ...] = tuple(TAKEN)
     share: float = 1.0
     answerable: bool = False
@@ -59,8 +61,11 @@ class Trial:
     def told(self) -> str:
         """What decides its numbers, as a digest: a trial that was changed is measured again."""
         from ragloom import __version__
+        from ragloom.models import open_artifact
 
         named = [self.llm.rpartition("/")[2], SEED, __version__]
+        if self.reader:
+            named.append(open_artifact(self.reader, "reader").fingerprint)
         usual = {each.name: each.default for each in fields(self) if each.name not in ("part", "name", "llm")}
         shown = {key: getattr(self, key) for key, value in usual.items() if getattr(self, key) != value}
         return hashlib.sha256(json.dumps([shown, named], sort_keys=True).encode()).hexdigest()[:12]
@@ -87,6 +92,17 @@ def main_trials() -> Iterator[Trial]:
         yield Trial("main", name, name)
     for name in ("hyde", "step-back", "diverse", "sub-questions"):
         yield Trial("main", f"naive + {name}", "naive", {"transform": name})
+
+
+def reading_trials() -> Iterator[Trial]:
+    """The whole mix by the shipped reader."""
+    given: dict[str, Any] = {"prompt": "draft"}
+    yield Trial("reading", "naive", "naive", given, reader=READER)
+    yield Trial("reading", "naive + reranker", "naive", {**given, "reranker": "reranker:bundled"}, reader=READER)
+    for name in ("corrective", "fusion", "hierarchical", "multi-hop", "decompose"):
+        yield Trial("reading", name, name, given, reader=READER)
+    for name in ("hyde", "step-back", "diverse", "sub-questions"):
+        yield Trial("reading", f"naive + {name}", "naive", {**given, "transform": name}, reader=READER)
 
 
 def false_trials() -> Iterator[Trial]:
@@ -185,6 +201,7 @@ def with_second_corpus(retriever: Any, llm: Any, **options: Any) -> Any:
 def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]:
     """The lines of a trial, a set each; with `fresh` anew, from the model's outputs that are kept."""
     from ragloom.evals.answers import evaluate_answers
+    from ragloom.evals.cached_model import CachedChatModel
     from ragloom.evals.indexing import index_set
     from ragloom.evals.output_cache import OutputCache
     from ragloom.evals.run_folder import read_run
@@ -205,7 +222,10 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
         return found
 
     factory = with_second_corpus if trial.second_corpus else None
-    system = System(trial.strategy, built(trial.options), factory=factory, label=trial.name)
+    given = built(trial.options)
+    if trial.reader:
+        given["reader"] = CachedChatModel.around(load_chat_model(trial.reader))
+    system = System(trial.strategy, given, factory=factory, label=trial.name)
     sets = mix(data, trial.sets, share=trial.share, answerable=trial.answerable)
     folder = CACHE / "strategies" / f"{trial.part}-{trial.name}-{trial.told()}".replace(" ", "-").replace(":", "")
     last = [time.monotonic()]
@@ -225,9 +245,14 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
     for each in sets:
         at = [place for place, record in enumerate(records) if record["set"] == each.name]
         found = rows.columns([records[place] for place in at], [timings[place] for place in at])
-        named = {"part": trial.part, "llm": tables.short(trial.llm), "system": trial.name, "told": trial.told()}
+        named = {"part": trial.part, "llm": told_model(trial), "system": trial.name, "told": trial.told()}
         lines.append({**named, "set": each.name, **found})
     return lines
+
+
+def told_model(trial: Trial) -> str:
+    """The chat model, and what reads for it."""
+    return tables.short(trial.llm) + (f", read by {trial.reader}" if trial.reader else "")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -240,7 +265,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def trials(given: Any) -> list[Trial]:
     """What was asked for; first what takes seconds a question and tells most."""
-    found = [*main_trials(), *false_trials()]
+    found = [*main_trials(), *reading_trials(), *false_trials()]
     found += latency_trials(BUNDLED)
     if given.eval_llm:
         found += [*evaluation_trials(given.eval_llm), *latency_trials(given.eval_llm)]
@@ -256,7 +281,7 @@ def main() -> None:
     given = options(__doc__, add_options)
     began, lines, left = time.monotonic(), rows.load(), []
     for trial in trials(given):
-        found = rows.of(lines, trial.part, tables.short(trial.llm)).get(trial.name, [])
+        found = rows.of(lines, trial.part, told_model(trial)).get(trial.name, [])
         fresh = trial.name in given.fresh
         if found and found[0]["told"] == trial.told() and not fresh:
             continue

@@ -22,6 +22,7 @@ SHARES = {
 }
 HEADS = {
     "main": "All strategies",
+    "reading": "As `ask` runs them",
     "false": "Passages that state a false answer",
     "evaluation": "With a larger model, the bundled one drafting",
     "latency": "Speculative drafts of two passages each against one read of ten",
@@ -316,5 +317,6 @@ bootstrap intervals; a difference in bold has one that leaves out 0. Seconds are
 shared at times; where a strategy asks what another one asked before, they are those of the run that asked first.
 Log-probabilities are computed in bfloat16.
 
-No drafter ships, so the chat model drafts for itself. `self-rag-tokens` and `adaptive` are not here: a model with
-reflection tokens and a router do not ship."""
+In the first table the chat model reads and drafts for itself, and says in sentences what it found; a reader finds the
+words of an answer in a passage. `self-rag-tokens` and `adaptive` are not here: a model with reflection tokens and a
+router do not ship."""
