@@ -5,7 +5,8 @@ to one reader, with the shipped reader, as `ragloom ask` runs them; `evaluation`
 of it (--eval-llm gguf:PATH); `false`, RGB's passages that state a false answer; `missing` and `noise`, curves against
 gold passages taken away and irrelevant ones put in; `latency`, drafts beside each other against one read; `ablations`.
 A trial (a strategy in a part) is measured once and goes on where it was cut off; what is done stands in
-docs/results/strategies_rows.jsonl, of which the tables are made. With --minutes no trial begins after that time; --fresh SYSTEM measures one again.
+docs/results/strategies_rows.jsonl, of which the tables are made. With --minutes no trial begins after that time;
+--fresh SYSTEM measures one again.
 """
 
 from __future__ import annotations
