@@ -5,8 +5,8 @@ among what our retriever finds beside it, or no passage that answers. All models
 `--budget` tokens of prompt, by llama.cpp at temperature 0: the base by the drafter's prompt and by the prompt that
 `ask` has for a short answer, the drafter by its own. An abstention where there is an answer scores 0. What was said is
 kept in bench/cache; the speed is measured anew, the models in turn. A drafter with a threshold is shown without it too,
-where it answers always, as the base does, and timed without it, for with it a draft comes in one piece. With `--drafter none`, or fewer rows than by default,
-nothing is written to docs/results.
+where it answers always, as the base does, and timed without it, for with it a draft comes in one piece. With
+`--drafter none`, or fewer rows than by default, nothing is written to docs/results.
 """
 
 from __future__ import annotations
