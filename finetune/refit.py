@@ -31,16 +31,18 @@ GOLD = 0.5
 _BATCH = 512
 
 
-def refit_thresholds(spec: str, data: Sequence[Path], *, tell: Tell = no_tell) -> dict[str, Any]:
+def refit_thresholds(
+    spec: str, data: Sequence[Path], *, limit: int | None = None, tell: Tell = no_tell
+) -> dict[str, Any]:
     """Thresholds chosen on the dev part of `data` and measured on its test part: {lower, upper, dev, test}.
 
     `data` is what the evaluator's recipe can make rows of: question sets, traces, rows. The split is by the hash of a
-    document, so that none that the evaluator was trained on is in the dev part. Raises `UsageError` where no question
-    there has passages.
+    document, so that none that the evaluator was trained on is in the dev part. `limit`: questions of each set. Raises
+    `UsageError` where no question there has passages.
     """
     critic = load_pair_classifier(spec, "evaluator")
     with tempfile.TemporaryDirectory() as folder:
-        rows = _rows(data, Path(folder), tell)
+        rows = _rows(data, Path(folder), tell, limit=limit)
     dev, test = (_scored(critic, rows[part], part, tell) for part in ("dev", "test"))
     if not dev:
         raise UsageError("the dev part has no question with passages", hint="give more documents")

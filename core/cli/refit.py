@@ -15,12 +15,20 @@ from .output import JsonOption, console, emit, note
 
 __all__ = ("calibrate", "fit_thresholds", "shrink")
 
+ABSTENTION_ROWS = 300
+
 
 def fit_thresholds(
     spec: Annotated[str, typer.Argument(help="evaluator:PATH, drafter:PATH, reader:PATH, or ROLE:bundled.")],
     data: Annotated[list[Path], typer.Option(help="Data folders with questions and passages (repeatable).")],
     more: Annotated[list[Path] | None, typer.Argument(help="More data, as in --data A B.", show_default=False)] = None,
-    rows: Annotated[int, typer.Option(min=1, help="Of a drafter or reader: rows of each part that it answers.")] = 300,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Rows of each part that a drafter or reader answers (300); an evaluator: questions of each set (all).",
+        ),
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Store the thresholds into the artifact's manifest.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -32,9 +40,9 @@ def fit_thresholds(
     abstains, sets = artifact.manifest.role != "evaluator", [*data, *(more or [])]
     with progress_bar() as bar:
         if abstains:
-            found = fit_abstention(artifact, sets, rows=rows, tell=teller(bar))
+            found = fit_abstention(artifact, sets, rows=rows or ABSTENTION_ROWS, tell=teller(bar))
         else:
-            found = refit_thresholds(f"evaluator:{artifact.folder}", sets, tell=teller(bar))
+            found = refit_thresholds(f"evaluator:{artifact.folder}", sets, limit=rows, tell=teller(bar))
     if write:
         (store_abstention if abstains else store_thresholds)(artifact, found)
     if json:
