@@ -8,12 +8,11 @@ write.lock       held by the one process that writes
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,10 @@ from ..models.specs import anchored
 from .chunkers import ChunkSettings
 from .ingest import MAX_FILE_BYTES, IngestProgress, IngestReport, delete_documents, ingest_paths
 from .ledger import DocumentRecord, Ledger
+from .manifest import FORMAT, Manifest, manifest_stamp, read_manifest, write_manifest
 from .readers import READER_VERSION
 from .search import Fusion, Mode
+from .write_lock import write_lock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,24 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ("KnowledgeBase",)
 
-FORMAT = 1
 DEFAULT_EMBEDDER = "bundled:minilm"
-
-
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    """`kb.json`."""
-
-    format: int
-    embedder: str
-    fingerprint: str
-    dimension: int
-    table: str
-    chunk_strategy: str = "structure"
-    chunk_size: int = 0
-    chunk_overlap: int = 0
-    chunk_context: bool = True
-    requires_scope: bool = False
 
 
 class KnowledgeBase:
@@ -95,7 +79,7 @@ class KnowledgeBase:
         self._table: ChunkTable | None = None
         self._ledger: Ledger | None = None
         self._stamp: int | None = None
-        self._manifest: _Manifest | None = None
+        self._manifest: Manifest | None = None
         self.fetch_progress: Callable[[int, int | None], None] | None = None
         """Told (bytes so far, bytes in all) while the embedder's weights are fetched."""
         self._reload()
@@ -118,15 +102,7 @@ class KnowledgeBase:
     @property
     def chunking(self) -> ChunkSettings:
         """How documents are cut."""
-        if self._wanted_chunking or not self._manifest:
-            return self._wanted_chunking or ChunkSettings()
-        stored = self._manifest
-        return ChunkSettings(
-            strategy=stored.chunk_strategy,  # type: ignore[arg-type]  # checked by ChunkSettings
-            size=stored.chunk_size,
-            overlap=stored.chunk_overlap,
-            context=stored.chunk_context,
-        )
+        return self._wanted_chunking or (self._manifest.chunking if self._manifest else ChunkSettings())
 
     @property
     def embedder_spec(self) -> str:
@@ -354,30 +330,9 @@ class KnowledgeBase:
 
     @contextmanager
     def writing(self, *, wait: float | None = None, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-        """Holds the write lock. The operating system frees it when a writer dies, so a kill never locks anyone out."""
-        from filelock import FileLock, Timeout
-
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot make the folder {str(self.folder)!r}: {error.strerror}") from error
-        lock = FileLock(self.folder / "write.lock")
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if on_wait:
-                    on_wait()
-                lock.acquire(timeout=-1 if wait is None else wait)
-        except Timeout as error:
-            hint = "wait for it to end, or give it more time"
-            raise StoreError(f"another process is writing to {str(self.folder)!r}", hint=hint) from error
-        except OSError as error:
-            raise StoreError(f"cannot lock {str(self.folder)!r}: {error.strerror}") from error
-        try:
+        """Holds the write lock; see `write_lock`."""
+        with write_lock(self.folder, wait=wait, on_wait=on_wait):
             yield
-        finally:
-            lock.release()
 
     def prepare(self) -> None:
         """Writes the manifest of a new knowledge base, or moves an old one to another embedder (under the lock)."""
@@ -388,72 +343,48 @@ class KnowledgeBase:
                 self._write(self._described(old))
             return
         if old is None:
-            fingerprint = self.embedder_fingerprint
-            table = "chunks"
-            self._write(
-                self._described(_Manifest(FORMAT, self.embedder_spec, fingerprint, self.embedder.dimension, table))
+            made = Manifest(
+                FORMAT, self.embedder_spec, self.embedder_fingerprint, self.embedder.dimension, table="chunks"
             )
+            self._write(self._described(made))
             return
         from .migrate import embed_anew
 
         table = embed_anew(self, old.table, old.dimension)
-        self._write(
-            self._described(
-                replace(
-                    old,
-                    embedder=self.embedder_spec,
-                    fingerprint=self.embedder.fingerprint,
-                    dimension=self.embedder.dimension,
-                    table=table,
-                )
-            )
+        moved = replace(
+            old,
+            embedder=self.embedder_spec,
+            fingerprint=self.embedder.fingerprint,
+            dimension=self.embedder.dimension,
+            table=table,
         )
+        self._write(self._described(moved))
 
-    def _described(self, manifest: _Manifest) -> _Manifest:
+    def _described(self, manifest: Manifest) -> Manifest:
         """The manifest with the chunk settings now in force, and the name under which its embedder is found now."""
         chunking = self.chunking
-        values = asdict(manifest) | {
-            "embedder": self._wanted_embedder if isinstance(self._wanted_embedder, str) else manifest.embedder,
-            "chunk_strategy": chunking.strategy,
-            "chunk_size": chunking.size,
-            "chunk_overlap": chunking.overlap,
-            "chunk_context": chunking.context,
-            "requires_scope": manifest.requires_scope or self._wanted_scope,
-        }
-        return _Manifest(**values)
+        return replace(
+            manifest,
+            embedder=self._wanted_embedder if isinstance(self._wanted_embedder, str) else manifest.embedder,
+            chunk_strategy=chunking.strategy,
+            chunk_size=chunking.size,
+            chunk_overlap=chunking.overlap,
+            chunk_context=chunking.context,
+            requires_scope=manifest.requires_scope or self._wanted_scope,
+        )
 
-    def _write(self, manifest: _Manifest) -> None:
-        path = self.folder / "kb.json"
-        draft = path.with_suffix(".tmp")
-        with draft.open("w", encoding="utf-8") as stream:
-            json.dump(asdict(manifest), stream, indent=2)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(path)  # atomic: a reader sees the old manifest or the new one
+    def _write(self, manifest: Manifest) -> None:
+        write_manifest(self.folder, manifest)
         self._reload()
 
     def _reload(self) -> None:
         """Reads the manifest if it changed since it was last read."""
-        path = self.folder / "kb.json"
-        try:
-            stamp = path.stat().st_mtime_ns
-            if stamp == self._stamp:
-                return
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(values, dict):
-                raise TypeError("it holds no JSON object")
-            if values.get("format") != FORMAT:
-                raise StoreError(
-                    f"the knowledge base at {str(self.folder)!r} has format {values.get('format')!r}, not {FORMAT}",
-                    hint="it was made by another version of ragloom: ingest into a new folder",
-                )
-            manifest = _Manifest(**values)
-        except (FileNotFoundError, NotADirectoryError):
+        stamp = manifest_stamp(self.folder)
+        if stamp is None or stamp == self._stamp:
             return
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"cannot read {str(path)!r}: {error}", hint="is it a knowledge base?") from error
+        manifest = read_manifest(self.folder)
         before, self._manifest, self._stamp = self._manifest, manifest, stamp
         if before and (before.table, before.fingerprint) != (manifest.table, manifest.fingerprint):
             self._table = None
-            if not isinstance(self._wanted_embedder, str) and self._wanted_embedder is None:
+            if self._wanted_embedder is None:
                 self._embedder = None
