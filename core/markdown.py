@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ("cell", "first_heading", "heading", "join_blocks", "on_one_line", "pipe_table")
+__all__ = ("cell", "first_heading", "heading", "join_blocks", "on_one_line", "pipe_table", "table_row")
 
 _RUNS = re.compile(r"\s{2,}|[^\S ]")
+_RULE = re.compile(r"\|(?:\s?:?---+:?\s?\|)+")
+_BAR = re.compile(r"(?<!\\)\|")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
@@ -37,6 +39,28 @@ def pipe_table(rows: Iterable[Sequence[object]]) -> str:
     lines = ["| " + " | ".join(row[at] if at < len(row) else "" for at in used) + " |" for row in grid]
     lines.insert(1, "| " + " | ".join("---" for _ in used) + " |")
     return "\n".join(lines)
+
+
+def table_row(text: str, at: int) -> tuple[int, int] | None:
+    """(start, end) of the table row that an offset lies in, below the table's header; None where it lies in none.
+
+    Rows are told by the number of columns, so the table may also stand on one line, as in a prompt.
+
+    >>> text = "Rooms: | Room | Seats | | --- | --- | | Barometer | | | Nortada | 8 | Book early."
+    >>> start, end = table_row(text, text.index("8"))
+    >>> text[start:end]
+    '| Nortada | 8 |'
+    """
+    rule = next((each for each in reversed(list(_RULE.finditer(text, 0, at)))), None)
+    if rule is None:
+        return None
+    bars = [each.start() for each in _BAR.finditer(text, rule.end())]
+    width = len(_BAR.findall(rule[0]))
+    for first in range(0, len(bars) - width + 1, width):
+        start, end = bars[first], bars[first + width - 1] + 1
+        if start <= at < end:
+            return start, end
+    return None
 
 
 def heading(text: str, level: int) -> str:

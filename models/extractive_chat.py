@@ -17,6 +17,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from ..errors import ModelError
+from ..markdown import table_row
 from ..sentences import sentence_spans
 from .drafts import Draft, render_draft
 from .extractive import AnswerSpan, ExtractiveReader
@@ -98,11 +99,11 @@ class ExtractiveChatModel(BaseChatModel):
 
 
 def _draft(best: AnswerSpan | None, passages: list[str], abstain_below: float | None) -> Draft:
-    """The span with the sentence around it as rationale; that sentence alone where nothing answers."""
+    """The span with the sentence or table row around it as rationale; that alone where nothing answers."""
     if best is None:
         return Draft(abstained=True)
     text = passages[best.passage]
-    start, end = next(
+    start, end = table_row(text, best.start) or next(
         (span for span in sentence_spans(text) if span[0] <= best.start < span[1]), (best.start, best.end)
     )
     if start == 0 and (heading := text.rfind(_HEADING_ENDS, 0, best.start)) >= 0:

@@ -155,7 +155,8 @@ def test_it_reads_what_the_prompt_shows(question: str, given: list[tuple[str, st
     assert asked == " ".join(question.split())
     assert len(passages) == len(documents)
     for passage_read, one in zip(passages, shown, strict=True):
-        words = [*(f"{one['context']}:".split() if one["context"] else []), *str(one["text"]).split()]
+        titled = f"{one['context'].strip()}:" if one["context"] else ""
+        words = [*titled.split(), *str(one["text"]).split()]
         assert passage_read.split() == words
 
 
@@ -196,6 +197,18 @@ def test_a_heading_is_no_part_of_the_quote(folder: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(ExtractiveReader, "best", lambda *_, span=span: span)
         draft = parse_draft(load_chat_model(f"reader:{folder}").invoke(prompt(text)).text)
         assert (draft.rationale, draft.answer) == (quote, answer)
+
+
+def test_the_quote_of_a_cell_is_its_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "Rooms: Book early. | Room | Seats | | --- | --- | | Föhn | 10 | | Nortada | 8 | The app is called Perch."
+    for answer, quote in (("8", "| Nortada | 8 |"), ("Föhn", "| Föhn | 10 |"), ("Perch", "The app is called Perch.")):
+        at = text.rindex(answer)
+        span = AnswerSpan(0, at, at + len(answer), 5.0)
+        monkeypatch.setattr(ExtractiveReader, "best", lambda *_, span=span: span)
+        draft = parse_draft(load_chat_model(f"reader:{folder}").invoke(prompt(text)).text)
+        assert draft.rationale.endswith(quote)
+        assert draft.answer == answer
+        assert ("Seats" in draft.rationale) == (answer == "Perch")  # prose behind a table: the sentence as it is split
 
 
 def test_below_its_threshold_it_abstains(folder: Path, tmp_path: Path) -> None:
