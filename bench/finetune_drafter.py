@@ -47,11 +47,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def rows_of(data: Path, name: str, given: Any, *, every_part: bool = False) -> list[Row]:
-    """Rows of unseen documents, drawn by hash; of a set that was not trained on those of `every_part`."""
+    """Rows of unseen documents that people asked about, drawn by hash; with `every_part` of all documents."""
     from ragloom.evals.answer_sets import share_of
     from ragloom.finetune.data.drafts import draft_rows
     from ragloom.finetune.data.parts import part_of
     from ragloom.finetune.data.sources import load_sources
+    from ragloom.finetune.data.table_rows import MADE_ID
 
     def tell(text: str, done: int, total: int | None) -> None:
         if total and done % max(1, total // 4) == 0:
@@ -65,7 +66,11 @@ def rows_of(data: Path, name: str, given: Any, *, every_part: bool = False) -> l
         limit=max(200, DRAWN * given.limit),
         hard=not given.easy,
     )
-    unseen = [row for row in found if every_part or part_of(row["origin"]["document"]) == "test"]
+    unseen = [
+        row
+        for row in found
+        if not row["origin"]["id"].startswith(MADE_ID) and (every_part or part_of(row["origin"]["document"]) == "test")
+    ]
     return sorted(unseen, key=lambda row: share_of(row["origin"]["id"], seed=SEED))[: given.limit]
 
 

@@ -35,6 +35,8 @@ from finetune_drafter import (
 from finetune_drafter import messages as messages_of
 
 READER = "reader:bundled"
+TABLES = ("wikitablequestions", "tatqa")
+"""Of these what people asked and is looked up in one cell: no question made by template."""
 UNTRAINED = ("hotpotqa_100",)
 """Sets of which nothing was trained on: all their documents are unseen."""
 ALWAYS = "reader, always answering"
@@ -44,7 +46,7 @@ TIMED = 20
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", default=READER, help=f"the artifact ({READER})")
-    parser.add_argument("--sets", default=",".join((*SETS, *UNTRAINED)), help="answer sets")
+    parser.add_argument("--sets", default=",".join((*SETS, *TABLES, *UNTRAINED)), help="answer sets")
     parser.add_argument("--limit", type=int, default=LIMIT, help=f"rows of each set ({LIMIT})")
     parser.add_argument("--budget", type=int, default=BUDGET, help=f"tokens of a prompt ({BUDGET})")
     parser.add_argument("--easy", action="store_true", help="distractors at random: nothing is indexed")

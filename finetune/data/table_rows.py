@@ -27,10 +27,10 @@ from .sources import Source
 from .tables import Table, TableQuestion, read_tables
 from .texts import holds_answer
 
-__all__ = ("Lookup", "find_lookup", "made_lookups", "table_rows")
+__all__ = ("MADE_ID", "Lookup", "find_lookup", "made_lookups", "table_rows")
 
-MADE = 8
-"""Questions made of a table."""
+MADE, MADE_ID = 8, "made:"
+"""Questions made of a table, and how their ids begin."""
 WORDS = 120
 """Of a table's piece, about."""
 LONG_WORDS, LONG_SHARE = 220, 0.2
@@ -135,7 +135,7 @@ def made_lookups(table: Table, seed: int) -> list[Lookup]:
         if not key or not value or len(answer.split()) > LONGEST or not normalize(answer):
             continue
         question = template.format(key=key, value=value, **words)
-        name = f"made:{table.id}:{number}:{first if backwards else column}"
+        name = f"{MADE_ID}{table.id}:{number}:{first if backwards else column}"
         found.setdefault(name, Lookup(name, question, (answer,), number, first if backwards else column))
     return list(found.values())[:MADE]
 
