@@ -30,7 +30,7 @@ from .options import Tell, TrainOptions
 if TYPE_CHECKING:
     from tokenizers import Encoding
 
-__all__ = ("INPUTS", "SpanPair", "Trained", "answer_span", "draft_artifact", "span_pairs", "train_spans")
+__all__ = ("INPUTS", "SpanPair", "Trained", "answer_span", "draft_artifact", "forgotten", "span_pairs", "train_spans")
 
 INPUTS = "question [SEP] passage"
 NOWHERE = 0
@@ -54,7 +54,6 @@ class Trained:
     artifact: Artifact
     files: tuple[str, ...]
     settings: dict[str, Any]
-    general: dict[str, Any]
     curves: tuple[dict[str, float], ...]
 
 
@@ -150,14 +149,7 @@ def train_spans(
         "pairs_with_answer": sum(row["start_positions"] != NOWHERE for row in rows["train"]),
         "seconds": round(seconds_spent(out), 1),
     }
-    tell("measuring", 0, None)
-    return Trained(
-        draft_artifact(out, options),
-        tuple(loadable_files(out)),
-        settings,
-        _forgotten(model, tokenizer, options),
-        tuple(log),
-    )
+    return Trained(draft_artifact(out, options), tuple(loadable_files(out)), settings, tuple(log))
 
 
 def draft_artifact(out: Path, options: TrainOptions) -> Artifact:
@@ -252,10 +244,19 @@ def _save(model: Any, tokenizer: Any, out: Path) -> None:
     store_half(out)  # what is measured is what was saved
 
 
-def _forgotten(model: Any, tokenizer: Any, options: TrainOptions) -> dict[str, Any]:
-    """What the training did to the sentence vectors under the head."""
-    from transformers import AutoModel
+def forgotten(out: Path, options: TrainOptions) -> dict[str, Any]:
+    """What the training did to the sentence vectors under the head, as it is stored in `out`."""
+    from transformers import AutoModel, AutoModelForQuestionAnswering, AutoTokenizer
 
-    base: Any = AutoModel.from_pretrained(str(base_of(options.base)[0]), local_files_only=True).to(model.device)
-    before, after = (partial(mean_states, each, tokenizer, max_tokens=options.max_tokens) for each in (base, model))
+    path = str(base_of(options.base)[0])
+    base: Any = AutoModel.from_pretrained(path, local_files_only=True).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    if (out / "adapter_config.json").exists():
+        from peft import PeftModel
+
+        whole: Any = AutoModelForQuestionAnswering.from_pretrained(path, local_files_only=True)
+        trained: Any = PeftModel.from_pretrained(whole, str(out)).eval()
+    else:
+        trained = AutoModel.from_pretrained(str(out), local_files_only=True).eval()
+    before, after = (partial(mean_states, each, tokenizer, max_tokens=options.max_tokens) for each in (base, trained))
     return general_change(before, after, retrieval=options.general)

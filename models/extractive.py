@@ -34,6 +34,8 @@ __all__ = ("AnswerSpan", "ExtractiveReader", "load_extractive_reader")
 
 LONGEST = 24
 """Tokens of an answer at most."""
+BAR = "|"
+"""Between the cells of a table in Markdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class ExtractiveReader:
             ids, mask = pad([rows[i].ids for i in chosen], self._head.pad_id, self._head.device)
             types, _ = pad([rows[i].type_ids for i in chosen], 0, self._head.device)
             for i, logits in zip(chosen, self._head.logits(ids, mask, types).float().cpu().numpy(), strict=True):
-                found[i] = _best_span(rows[i], logits)
+                found[i] = _best_span(rows[i], pairs[i][1], logits)
         return found
 
 
@@ -141,15 +143,21 @@ class _TrunkSpans:
             return self._trunk.hidden(ids, mask, types).float() @ self._weight.T + self._bias
 
 
-def _best_span(row: Encoding, logits: NDArray[Any]) -> tuple[int, int, float] | None:
-    """Start and end in the second text, and the score; None where nothing of that text was left."""
+def _best_span(row: Encoding, text: str, logits: NDArray[Any]) -> tuple[int, int, float] | None:
+    """Start and end in the second text, and the score; None where nothing of that text was left.
+
+    An answer lies within one cell of a table: no span crosses a bar.
+    """
     inside = [at for at, sequence in enumerate(row.sequence_ids) if sequence == 1]
-    if not inside:
+    bars = np.array([text[slice(*row.offsets[at])].strip() == BAR for at in inside])
+    if bars.all():
         return None
     first, last = inside[0], inside[-1] + 1
     sums = logits[first:last, 0][:, None] + logits[first:last, 1][None, :]
     length = np.arange(last - first)[None, :] - np.arange(last - first)[:, None] + 1
-    sums = np.where((length >= 1) & (length <= LONGEST), sums, -np.inf)
+    cell = np.cumsum(bars)
+    within = (cell[:, None] == cell[None, :]) & ~bars[:, None]
+    sums = np.where((length >= 1) & (length <= LONGEST) & within, sums, -np.inf)
     begin, end = np.unravel_index(int(sums.argmax()), sums.shape)
     score = float(sums[begin, end] - logits[0].sum())
     return row.offsets[first + begin][0], row.offsets[first + end][1], score

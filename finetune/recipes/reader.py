@@ -79,13 +79,14 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     from ..causal_training import part_rows
     from ..drafting import mean_scores, score_drafts
     from ..shrinking import shrink_adapter
-    from ..span_training import INPUTS, span_pairs, train_spans
+    from ..span_training import INPUTS, forgotten, span_pairs, train_spans
 
     given = own_options(options, ReaderOptions)
     learnt, lost = span_pairs(part_rows(built, ROLE, "train"))
     looked_at, _ = span_pairs(part_rows(built, ROLE, "dev", DEV_ROWS, given.seed))
     trained = train_spans(learnt, looked_at, out, given, tell)
     kept = shrink_adapter(out, given.kept_rank) if given.method == "lora" else 1.0
+    tell("measuring", 0, None)
     model = ExtractiveChatModel(
         reader=ExtractiveReader.of(trained.artifact, device=given.device, dtype=given.precision)
     )
@@ -95,7 +96,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     found = {part: [each.said for each in own] for part, own in said.items()}
     thresholds = {"abstain_below": best_threshold(found["dev"])} if found["dev"] else {}
     scores = score_drafts(rows["test"], [each.text for each in said["test"]])
-    metrics: dict[str, Any] = {"reader": mean_scores(rows["test"], scores), "general": trained.general}
+    metrics: dict[str, Any] = {"reader": mean_scores(rows["test"], scores), "general": forgotten(out, given)}
     if thresholds:
         metrics["abstaining"] = told_of_parts(found, thresholds["abstain_below"])
     metrics["sets"] = {}

@@ -188,6 +188,15 @@ async def test_its_draft_quotes_the_passage_it_answers_from(reader: ExtractiveRe
         assert said.response_metadata["span_score"] == pytest.approx(best.score, abs=0.3)  # it may run in bfloat16
 
 
+def test_an_answer_lies_within_one_cell(reader: ExtractiveReader) -> None:
+    for seed in range(30):
+        text = f"| {' | '.join(passage(2, seed * 100 + number) for number in range(12))} |"
+        best = reader.best(QUESTION, [text])
+        assert best is not None
+        assert "|" not in text[best.start : best.end]
+    assert reader.best(QUESTION, ["| | |"]) is None
+
+
 def test_a_heading_is_no_part_of_the_quote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Handbook / Leave: Employees get 25 days: no more. They ask early."
     for answer, quote in (("25 days", "Employees get 25 days: no more."), ("early", "They ask early."),
