@@ -196,22 +196,25 @@ class _Heard:
         self.seconds = 0.0
         self.first: float | None = None
 
-    def timed(self, stream: Iterator[AIMessageChunk]) -> AIMessageChunk | None:
+    def timed(self, stream: Iterator[AIMessage]) -> AIMessageChunk | None:
         """The next part; None at the end."""
         began = time.perf_counter()
         return self._took(next(stream, None), began)
 
-    async def atimed(self, stream: AsyncIterator[AIMessageChunk]) -> AIMessageChunk | None:
+    async def atimed(self, stream: AsyncIterator[AIMessage]) -> AIMessageChunk | None:
         """The next part; None at the end."""
         began = time.perf_counter()
         return self._took(await anext(stream, None), began)
 
-    def _took(self, part: AIMessageChunk | None, began: float) -> AIMessageChunk | None:
+    def _took(self, message: AIMessage | None, began: float) -> AIMessageChunk | None:
         self.seconds += time.perf_counter() - began
-        if part is not None:
-            self.parts.append(part)
-            if self.first is None and part.text:
-                self.first = self.seconds
+        if message is None:
+            return None
+        # LangChain streams a model that does not stream as its whole message, which is no chunk.
+        part = message if isinstance(message, AIMessageChunk) else _as_chunk(message)
+        self.parts.append(part)
+        if self.first is None and part.text:
+            self.first = self.seconds
         return part
 
     def message(self) -> AIMessage:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from artifact_kit import make_artifact, make_base, with_manifest
+from artifact_kit import make_artifact, make_base, make_span_artifact, with_manifest
 
 import ragloom.models
 from ragloom import settings as settings_module
@@ -324,6 +324,17 @@ def test_answers_with_trained_parts(cli: Cli, made: dict[str, Path], cities: Pat
     mixed = cli(*given, "--critic", f"support:{made['yes']}", "--support-by", f"support:{made['no']}")
     assert mixed.code == 2
     assert "holds another run (strategies)" in mixed.err
+
+
+def test_answers_by_a_reader(cli: Cli, made: dict[str, Path], cities: Path, own_folder: Path) -> None:
+    make_span_artifact(own_folder / "finder", made["base"])
+    for _ in ("asked", "kept"):
+        result = cli("eval", "answers", cities, "--reader", "reader:finder", "--no-baselines", "--json")
+        assert result.code == 0, result.err
+        (naive,) = result.lines
+        assert (naive["n"], naive["failed"]) == (len(CITIES), 0)
+        assert naive["calls"] == 1
+    assert cli.llm.calls == []  # type: ignore[attr-defined]
 
 
 def test_a_function_of_the_users_own_is_given_reranked_passages(

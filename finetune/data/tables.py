@@ -4,7 +4,7 @@
     contexts.jsonl {id, table, paragraphs} + files of {question, answer, context_id}       as TAT-QA
 
 `table` has its header as the first row; `title` and `paragraphs` (texts, or {order, text}) may be missing. Where there
-is a train.jsonl, the questions of other files are left for measuring.
+is a train.jsonl, the questions of other files, and the tables that only these ask about, are left for measuring.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def read_tables(folder: Path, problems: list[Problem]) -> tuple[dict[str, Table]
             found = _question(row, tables, problems)
             if found:
                 questions.setdefault(found.id, found)
-    return tables, list(questions.values())
+    asked = {each.table for each in questions.values()}
+    measured = {_table_of(row) for path in left for row in scan_jsonl(path, [])} - asked
+    return {key: table for key, table in tables.items() if key not in measured}, list(questions.values())
 
 
 def _question_files(folder: Path, tables: Path | None) -> list[Path]:
@@ -85,7 +87,7 @@ def _question_files(folder: Path, tables: Path | None) -> list[Path]:
 
 
 def _question(row: Row, tables: Mapping[str, Table], problems: list[Problem]) -> TableQuestion | None:
-    table = next((row.text(key) for key in _KEYS if row.text(key)), "")
+    table = _table_of(row)
     if table not in tables:
         problems.append(row.problem(f"there is no table {table!r}: left out"))
         return None
@@ -99,6 +101,11 @@ def _question(row: Row, tables: Mapping[str, Table], problems: list[Problem]) ->
         problems.append(row.problem("no question or no answer: left out"))
         return None
     return TableQuestion(row.key or f"{Path(row.file).name}:{row.line}", question, answers, table)
+
+
+def _table_of(row: Row) -> str:
+    """The id of the table that a question is about."""
+    return next((row.text(key) for key in _KEYS if row.text(key)), "")
 
 
 def _table(row: Row) -> Table | None:

@@ -240,6 +240,18 @@ def test_two_thresholds_are_two_models_to_a_cache(folder: Path) -> None:
     assert len({CachedChatModel.around(llm).identity for llm in made}) == 3
 
 
+async def test_a_cache_streams_what_it_says(folder: Path, tmp_path: Path) -> None:
+    from ragloom.evals.cached_model import CachedChatModel
+    from ragloom.evals.output_cache import OutputCache
+
+    reader, asked = load_chat_model(f"reader:{folder}"), prompt(passage(9, 1))
+    for name in ("sync", "async"):
+        llm = CachedChatModel.around(reader, outputs=OutputCache(tmp_path / f"{name}.sqlite"))
+        for _ in ("asked", "kept"):
+            heard = list(llm.stream(asked)) if name == "sync" else [each async for each in llm.astream(asked)]
+            assert "".join(each.text for each in heard) == reader.invoke(asked).text
+
+
 def test_wrong_names_and_parameters(folder: Path) -> None:
     with pytest.raises(UsageError, match="takes no parameter 'temperature'"):
         load_chat_model(f"reader:{folder}", temperature=1)

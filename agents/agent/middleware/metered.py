@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, BaseMessageChunk, message_chunk_to_message
+from langchain_core.messages import AIMessage, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from ....graphs.common.asking import failure_of
@@ -82,7 +82,8 @@ class MeteredModel:
         return Meter(self.llm, most=self.most, deadline=self.deadline)
 
     def _ended(self, meter: Meter, messages: Sequence[BaseMessage], whole: Any) -> AIMessage:
-        message = message_chunk_to_message(whole) if isinstance(whole, BaseMessageChunk) else AIMessage("")
+        # What a model that does not stream says comes as one whole message.
+        message = AIMessage("") if whole is None else message_chunk_to_message(whole)
         assert isinstance(message, AIMessage)
         counted = bool(meter.usage["tokens_in"])
         meter.close(messages)
