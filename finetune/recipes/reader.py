@@ -78,6 +78,7 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     from ..abstaining import answers_of, best_threshold, told_of_parts
     from ..causal_training import part_rows
     from ..drafting import mean_scores, score_drafts
+    from ..processes import is_main, wait_for_all
     from ..shrinking import shrink_adapter
     from ..span_training import INPUTS, forgotten, span_pairs, train_spans
 
@@ -85,7 +86,8 @@ def train(built: Built, out: Path, options: TrainOptions, tell: Tell) -> Outcome
     learnt, lost = span_pairs(part_rows(built, ROLE, "train"))
     looked_at, _ = span_pairs(part_rows(built, ROLE, "dev", DEV_ROWS, given.seed))
     trained = train_spans(learnt, looked_at, out, given, tell)
-    kept = shrink_adapter(out, given.kept_rank) if given.method == "lora" else 1.0
+    kept = shrink_adapter(out, given.kept_rank) if given.method == "lora" and is_main() else 1.0
+    wait_for_all()
     tell("measuring", 0, None)
     model = ExtractiveChatModel(
         reader=ExtractiveReader.of(trained.artifact, device=given.device, dtype=given.precision)
