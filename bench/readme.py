@@ -201,6 +201,7 @@ def main() -> None:
                     "finetune_evaluator",
                     "finetune_reranker",
                     "finetune_support",
+                    "finetune_drafter",
                     "finetune_reader",
                     "finetune_router",
                 ]
