@@ -22,10 +22,14 @@ def on_one_line(text: str) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as the text of one table cell: on one line, with pipes escaped."""
+    """A value as the text of one table cell: on one line, with pipes escaped; those that are escaped already stay.
+
+    >>> cell("a | b") == cell(cell("a | b")) == r"a \\| b"
+    True
+    """
     if value is None:
         return ""
-    return on_one_line(str(value)).replace("|", "\\|")
+    return _BAR.sub(r"\\|", on_one_line(str(value)))
 
 
 def pipe_table(rows: Iterable[Sequence[object]]) -> str:

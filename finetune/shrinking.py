@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from ..errors import UsageError
 from ..evals.files import write_whole
@@ -33,6 +34,8 @@ def shrink_artifact(artifact: Artifact, rank: int, out: Path) -> Artifact:
         raise UsageError(f"{str(out)!r} is there already", hint="name another folder")
     if artifact.manifest.method != "lora":
         raise UsageError(f"the method {artifact.manifest.method!r} has no rank to shrink", hint="it must be lora")
+    if rank >= (has := _config(artifact.folder)["r"]):
+        raise UsageError(f"the adapter has rank {has} already", hint=f"give --rank {has - 1} or less")
     names = (*artifact.manifest.files, MANIFEST, "README.md", "curves.png", "reliability.png")
     try:
         out.mkdir(parents=True)
@@ -68,7 +71,7 @@ def shrink_adapter(folder: Path, rank: int) -> float:
     import torch
     from safetensors.torch import load_file, save_file
 
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config = _config(folder)
     if rank < 1 or not is_plain_lora(config):
         raise UsageError(
             f"cannot shrink {str(folder)!r} to rank {rank}", hint="it takes a plain LoRA adapter and 1 or more"
@@ -92,3 +95,8 @@ def shrink_adapter(folder: Path, rank: int) -> float:
     told = {**config, "r": rank, "lora_alpha": rank, "use_rslora": False}
     write_whole(folder / CONFIG, json.dumps(told, indent=2, sort_keys=True) + "\n")
     return kept / whole if whole else 1.0
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return found

@@ -21,6 +21,7 @@ from .artifact_files import store_half
 from .attention import without_attention_dropout
 from .callbacks import callbacks, last_checkpoint, seconds_spent
 from .data.rows import TrainingRow
+from .data.texts import place_of
 from .drafting import gold_place, titled
 from .forgetting import general_change, mean_states
 from .memory import check_memory
@@ -58,7 +59,7 @@ class Trained:
 
 
 def answer_span(row: TrainingRow) -> tuple[int, int] | None:
-    """Where the answer of a drafter's row stands in its gold passage: in its rationale, else at its first place.
+    """Where the answer of a drafter's row stands in its gold passage, see `place_of`: first of all in its rationale.
 
     >>> answer_span({"passages": ["It rained in 1889. It opened in 1889."], "rationale": "It opened in 1889.",
     ...     "answer": "1889", "answerable": True, "gold": 0})
@@ -69,15 +70,8 @@ def answer_span(row: TrainingRow) -> tuple[int, int] | None:
         return None
     passage, answer = row["passages"][place], row["answer"].strip()
     begin = max(0, passage.find(row["rationale"])) if row["rationale"] else 0
-    folded = passage.lower()
-    if len(folded) != len(passage):  # of few letters, such as İ
-        folded = passage
-    for text, wanted in ((passage, answer), (folded, answer.lower())):
-        for start in (begin, 0):
-            at = text.find(wanted, start)
-            if at >= 0:
-                return at, at + len(answer)
-    return None
+    at = place_of(passage, answer, begin)
+    return None if at is None else (at, at + len(answer))
 
 
 def span_pairs(rows: Sequence[TrainingRow]) -> tuple[list[SpanPair], int]:

@@ -24,9 +24,9 @@ import numpy as np
 from ..errors import ArtifactError, ModelError
 from ..invisible import INVISIBLE
 from .pair_classifier import PairClassifier, load_pair_classifier
-from .prefilter import PREFILTER, Prefilter, read_prefilter, sentence_spans, unit_spans
+from .prefilter import PREFILTER, Prefilter, read_prefilter, sentence_spans
 from .weights import Progress
-from .windows import pack_windows, room_beside
+from .windows import pack_windows, room_beside, word_spans
 
 if TYPE_CHECKING:
     from .trunk import Dtype
@@ -111,7 +111,7 @@ class InjectionClassifier:
         return found
 
     def _all(self, text: str, kind: Kind) -> list[Span]:
-        units = unit_spans(text)
+        units = word_spans(text)
         return self._fitting(text, (units[0][0], units[-1][1]), kind) if units else []
 
     def _some(self, text: str) -> list[Span]:
@@ -139,7 +139,7 @@ class InjectionClassifier:
         if self._count(text[slice(*region)]) <= room:
             return [region]
         begin = region[0]
-        units = [(begin + start, begin + end) for start, end in unit_spans(text[slice(*region)])]
+        units = [(begin + start, begin + end) for start, end in word_spans(text[slice(*region)])]
         return pack_windows(units, [self._count(text[slice(*unit)]) for unit in units], room)
 
     def _count(self, text: str) -> int:

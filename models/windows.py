@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ("pack_windows", "room_beside", "word_spans")
 
 Span = tuple[int, int]
+_WORD = re.compile(r"\S{1,64}")
 MARKERS = 4
 """Special tokens of a pair, at most: BERT has 3, RoBERTa 4."""
 
@@ -42,8 +43,11 @@ def pack_windows(units: Sequence[Span], sizes: Sequence[int], room: int) -> list
 
 
 def word_spans(text: str) -> list[Span]:
-    """(start, end) of each run of characters that are no white space."""
-    return [found.span() for found in re.finditer(r"\S+", text)]
+    """(start, end) of each run of characters that are no white space; one of more than 64 is several.
+
+    Such are texts whose script has no spaces, and minified code: as one word they would be read to a window's end only.
+    """
+    return [found.span() for found in _WORD.finditer(text)]
 
 
 def room_beside(classifier: PairClassifier, first: str) -> int:

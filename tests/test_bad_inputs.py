@@ -291,6 +291,7 @@ def _(cli: Cli, patch: pytest.MonkeyPatch) -> Any:
 # -- questions and options ---------------------------------------------------------------------------------------------
 
 command("no question", "error: the question is empty", 2, "ask", "  ")
+command("a question that is no UTF-8", "error: the question is no UTF-8 text", 2, "ask", "Caf\udce9?")
 command("no argument", "Missing argument", 2, "ask")
 command("an unknown command", "No such command", 2, "retrive", "x")
 command("an unknown option", "No such option", 2, "ask", "x", "--topk", 3)

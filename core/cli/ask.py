@@ -51,12 +51,12 @@ def ask(
 
     Abstaining is an answer: the exit code is 0.
     """
-    if not question.strip():
-        raise UsageError("the question is empty")
+    from ..settings import load_settings
+    from .session import answer_json, build_graph, checked_question, knowledge_base, show_answer, stream_answer
+
+    checked_question(question)
     if kb and docs:
         raise UsageError("--kb and --docs exclude each other")
-    from ..settings import load_settings
-    from .session import answer_json, build_graph, knowledge_base, show_answer, stream_answer
 
     settings = load_settings(
         kb=kb,

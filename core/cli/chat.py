@@ -156,13 +156,13 @@ def _alone(settings: Settings, kb: KnowledgeBase) -> Callable[[str], dict[str, A
 
 def _answer_lines(settings: Settings, answer: Callable[[str], dict[str, Any]]) -> None:
     """Questions from stdin, answers to stdout."""
-    from .session import answer_json
+    from .session import answer_json, checked_question
 
     for line in _lines():
         if not (question := line.strip()):
             continue
         try:
-            emit(answer_json(question, settings.strategy, answer(_checked(question))))
+            emit(answer_json(question, settings.strategy, answer(checked_question(question))))
         except RagloomError as error:  # a server that went away must not end the conversation
             emit({"error": {"code": error.code, "message": str(error)}})
 
@@ -179,14 +179,6 @@ def _lines() -> Iterator[str]:
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     yield from sys.stdin
-
-
-def _checked(question: str) -> str:
-    try:
-        question.encode()
-    except UnicodeEncodeError:
-        raise UsageError("the question is no UTF-8 text", hint="write questions in UTF-8") from None
-    return question
 
 
 def _default_file() -> Path:

@@ -30,17 +30,29 @@ __all__ = (
     "AnswerPrinter",
     "answer_json",
     "build_graph",
+    "checked_question",
     "knowledge_base",
-    "open_guard",
     "load_critic",
     "load_models",
     "load_reranker",
+    "open_guard",
     "own_parts",
     "show_answer",
     "strategy_graph",
     "strategy_parts",
     "stream_answer",
 )
+
+
+def checked_question(text: str) -> str:
+    """The question. `UsageError` where it is empty, or has bytes that are no text, as of another encoding."""
+    if not text.strip():
+        raise UsageError("the question is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the question is no UTF-8 text", hint="write questions in UTF-8") from None
+    return text
 
 
 def knowledge_base(settings: Settings, docs: list[Path] | None) -> KnowledgeBase:

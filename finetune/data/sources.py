@@ -34,7 +34,7 @@ from ..options import Tell, no_tell
 from .corpus import corpus_of, is_knowledge_base, knowledge_base_hash
 from .licences import licence_of
 from .rows import TrainingRow, read_rows
-from .tables import is_table_set, read_tables
+from .tables import read_tables, table_files
 
 __all__ = ("Kind", "Source", "Sources", "load_sources", "roles_of")
 
@@ -44,7 +44,7 @@ LAYOUTS = (
     "an answer set (questions, passages), tables with questions, a retrieval set (corpus, queries, qrels), labelled "
     "claims, labelled texts, attacks with contexts, traces, rows or a corpus (passages, documents, a knowledge base)"
 )
-BUILDER_VERSION = "5"
+BUILDER_VERSION = "6"
 """Raised whenever equal data and settings would give other rows than before."""
 
 
@@ -180,12 +180,12 @@ def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]
     if is_knowledge_base(path):
         yield "corpus", path
         return
-    if is_table_set(path):
+    tables = set(table_files(path))
+    if tables:
         yield "tables", path
-        return
-    taken: set[Path] = set()
+    taken = set(tables)
     questions = find_jsonl(path, "questions")
-    if questions and _columns(questions, problems) >= {"question"}:
+    if questions and questions not in tables and _columns(questions, problems) >= {"question"}:
         yield "questions", path
         taken |= {file for file in (questions, find_jsonl(path, "passages", "documents")) if file}
     corpus, queries = find_jsonl(path, "corpus"), find_jsonl(path, "queries")
@@ -198,7 +198,7 @@ def _layouts(path: Path, problems: list[Problem]) -> Iterator[tuple[Kind, Path]]
         taken |= {attacks, contexts}
     for file in sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")]):
         kind = None if file in taken else _kind(file, problems)
-        if kind and not (kind == "questions" and taken):
+        if kind and not (kind == "questions" and taken - tables):
             taken.add(file)
             yield kind, file
     if not taken and (alone := corpus_of(path)):

@@ -25,7 +25,7 @@ from .parts import Part, document_of, part_of
 from .rows import Origin, TrainingRow
 from .sources import Source
 from .tables import Table, TableQuestion, read_tables
-from .texts import holds_answer
+from .texts import holds_answer, place_of
 
 __all__ = ("MADE_ID", "Lookup", "find_lookup", "made_lookups", "table_rows")
 
@@ -99,6 +99,7 @@ def find_lookup(table: Table, asked: TableQuestion) -> Lookup | None:
     if len(asked.answers) != 1 or _COMPUTED.search(asked.question):
         return None
     wanted = normalize(asked.answers[0])
+    counted = bool(_NUMBER.fullmatch(asked.answers[0].strip()))
     terms = {term for term, _ in content_terms(asked.question)}
     often = Counter(term for row in table.rows for term in {term for text in row for term, _ in content_terms(text)})
     telling = {term for term in terms if often[term] <= max(1, len(table.rows) // 4)}
@@ -109,8 +110,10 @@ def find_lookup(table: Table, asked: TableQuestion) -> Lookup | None:
                 others = " ".join(other for at, other in enumerate(row) if at != column)
                 named = len(telling & {term for term, _ in content_terms(others)})
                 headed = len(terms & {term for term, _ in content_terms(table.header[column])})
-                places.append((named, headed, -number, -column))
-    if not places or not max(places)[0]:
+                # "How many towns ...?" is answered by a count, which may stand in some cell by chance.
+                if named and (headed or not counted):
+                    places.append((named, headed, -number, -column))
+    if not places:
         return None
     _, _, number, column = max(places)
     return Lookup(asked.id, asked.question, asked.answers, -number, -column)
@@ -165,11 +168,11 @@ def _row(
     answer = table.rows[lookup.row][lookup.column]
     answers = (*lookup.answers, answer)
     line = _line(table.rows[lookup.row])
-    # What trains takes the first place in the row where the answer's letters stand: that must be the cell.
-    if line.find(answer) != line.find(f"| {answer} |") + 2:
+    # What trains takes the first place in the row where the answer's words stand: that must be the cell.
+    if place_of(line, answer) != line.find(f"| {answer} |") + 2:
         return None
     count = rng.randint(1, MOST_BESIDE)
-    texts = _beside(table, lookup.row, answers, pool, count, words, rng)
+    texts = _beside(table, lookup.row, line, answers, pool, count, words, rng)
     gold = -1
     if rng.random() >= unanswerable:
         piece = _piece(table, lookup.row, range(len(table.rows)), words, rng)
@@ -195,6 +198,7 @@ def _row(
 def _beside(
     table: Table,
     row: int,
+    line: str,
     answers: Sequence[str],
     pool: Sequence[Table],
     count: int,
@@ -208,7 +212,9 @@ def _beside(
     drawn += [(other, list(range(len(other.rows)))) for other in rng.sample(pool, min(len(pool), 3 * count))]
     for other, rows in drawn:
         piece = _piece(other, rng.choice(rows), rows, words, rng)
-        if (other is table or other.id != table.id) and not holds_answer(piece, answers):
+        # A single letter or digit is no answer that could be looked for, but its row is.
+        held = line in piece or holds_answer(piece, answers)
+        if (other is table or other.id != table.id) and not held:
             found[piece] = other.title
         if len(found) == count:
             break

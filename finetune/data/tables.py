@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ...evals.jsonl import Problem, Row, find_jsonl, scan_jsonl
 from ...markdown import cell
 
-__all__ = ("Table", "TableQuestion", "is_table_set", "read_tables")
+__all__ = ("Table", "TableQuestion", "read_tables", "table_files")
 
 _KEYS = ("table_id", "context_id")
+_FIRST = 20
+"""Records among which one must be a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,13 @@ class TableQuestion:
     """Its id."""
 
 
-def is_table_set(folder: Path) -> bool:
-    """Whether the folder has tables and questions about them."""
+def table_files(folder: Path) -> list[Path]:
+    """The files of tables and of questions about them; empty where the folder has not both."""
     file = find_jsonl(folder, "tables", "contexts")
-    first = next(iter(scan_jsonl(file, [])), None) if file else None
-    return first is not None and _grid(first.fields) is not None and bool(_question_files(folder, file))
+    if file is None or all(_grid(row.fields) is None for row in islice(scan_jsonl(file, []), _FIRST)):
+        return []
+    questions = _question_files(folder, file)
+    return [file, *questions] if questions else []
 
 
 def read_tables(folder: Path, problems: list[Problem]) -> tuple[dict[str, Table], list[TableQuestion]]:
@@ -61,8 +66,10 @@ def read_tables(folder: Path, problems: list[Problem]) -> tuple[dict[str, Table]
         table = _table(row)
         if table is None:
             problems.append(row.problem("no table with a header and a row below it: left out"))
+        elif table.id in tables:
+            problems.append(row.problem(f"a second table {table.id!r}: left out"))
         else:
-            tables.setdefault(table.id, table)
+            tables[table.id] = table
     files = _question_files(folder, file)
     train = [path for path in files if path.name.split(".")[0] == "train"]
     left = [path for path in files if train and path not in train]
@@ -71,8 +78,10 @@ def read_tables(folder: Path, problems: list[Problem]) -> tuple[dict[str, Table]
     for path in train or files:
         for row in scan_jsonl(path, problems):
             found = _question(row, tables, problems)
-            if found:
-                questions.setdefault(found.id, found)
+            if found and found.id in questions:
+                problems.append(row.problem(f"a second question {found.id!r}: left out"))
+            elif found:
+                questions[found.id] = found
     asked = {each.table for each in questions.values()}
     measured = {_table_of(row) for path in left for row in scan_jsonl(path, [])} - asked
     return {key: table for key, table in tables.items() if key not in measured}, list(questions.values())

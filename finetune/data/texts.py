@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...evals.text_metrics import contains, normalize
 from ...sentences import sentence_spans
 
-__all__ = ("answer_sentence", "holds_answer", "near_duplicate", "sentences_of", "telling")
+__all__ = ("answer_sentence", "holds_answer", "near_duplicate", "place_of", "sentences_of", "telling")
 
 SHINGLE = 3
 NEAR = 0.8
@@ -45,6 +45,25 @@ def answer_sentence(text: str, answers: Sequence[str], *, start: int | None = No
                 return text[left:right]
     found = [text[left:right] for left, right in spans if holds_answer(text[left:right], answers)]
     return found[0] if found else ""
+
+
+def place_of(text: str, words: str, begin: int = 0) -> int | None:
+    """Where `words` stand in the text; None: nowhere.
+
+    As whole words before parts of words, in their case before any case, from `begin` on before anywhere else.
+
+    >>> place_of("Usain used us, said US Weekly.", "us"), place_of("Usain", "AI"), place_of("Usain", "it")
+    (11, 2, None)
+    """
+    folded = text.lower()
+    if len(folded) != len(text):  # of few letters, such as İ
+        folded = text
+    for before, after in ((r"(?<!\w)", r"(?!\w)"), ("", "")):
+        for shown, wanted in ((text, words), (folded, words.lower())):
+            looked_for = re.compile(before + re.escape(wanted) + after)
+            if found := looked_for.search(shown, begin) or looked_for.search(shown):
+                return found.start()
+    return None
 
 
 def near_duplicate(left: str, right: str) -> bool:

@@ -69,6 +69,10 @@ def test_an_answer_is_looked_for_in_its_sentence_first() -> None:
     assert answer_span(row) == (32, 36)
     assert answer_span({**row, "rationale": ""}) == (13, 17)
     assert answer_span({**row, "answer": "IT OPENED"}) == (19, 28)
+    words = {"passages": ["Usain used us, said Us Weekly."], "rationale": "", "answerable": True, "gold": 0}
+    assert answer_span({**words, "answer": "us"}) == (11, 13)
+    assert answer_span({**words, "answer": "Us"}) == (20, 22)
+    assert answer_span({**words, "answer": "ain"}) == (2, 5)  # a part of a word where there is no better place
     assert answer_span({**row, "answer": "1890"}) is None
     assert answer_span({**row, "answerable": False}) is None
     assert answer_span({**row, "gold": 7}) == (32, 36)  # nobody can tell: the passage of the rationale
@@ -242,6 +246,7 @@ def test_a_smaller_artifact_is_a_copy(base: Path, tmp_path: Path, cli: Any) -> N
     for arguments, message in (
         ((folder, tmp_path / "small", "--rank", 1), "is there already"),
         ((tmp_path / "none", tmp_path / "other", "--rank", 1), "is no artifact"),
+        ((folder, tmp_path / "other", "--rank", 4), "has rank 4 already"),
     ):
         failed = cli("finetune", "shrink", *arguments)
         assert (failed.code, message in failed.err) == (2, True)

@@ -15,7 +15,7 @@ from ragloom.finetune.data.drafts import draft_rows
 from ragloom.finetune.data.parts import part_of
 from ragloom.finetune.data.rows import validate
 from ragloom.finetune.data.sources import load_sources
-from ragloom.finetune.data.table_rows import find_lookup, made_lookups
+from ragloom.finetune.data.table_rows import MADE_ID, find_lookup, made_lookups
 from ragloom.finetune.data.tables import Table, TableQuestion, read_tables
 from ragloom.finetune.span_training import answer_span
 
@@ -55,6 +55,17 @@ def town_tables(folder: Path, count: int = 40) -> Path:
     return folder
 
 
+def looked_up(folder: Path) -> dict[str, str]:
+    """Id of every question that may be made of the folder of `town_tables`, and the cell that answers it."""
+    found = {}
+    for line in (folder / "tables.jsonl").read_text(encoding="utf-8").splitlines():
+        table = json.loads(line)
+        found["a" + table["id"][1:]] = table["rows"][2][2]
+        places = [(row, column) for row in range(len(table["rows"])) for column in range(len(table["header"]))]
+        found |= {f"{MADE_ID}{table['id']}:{row}:{column}": table["rows"][row][column] for row, column in places}
+    return found
+
+
 @pytest.mark.parametrize(
     ("question", "answer", "place"),
     [
@@ -65,6 +76,7 @@ def town_tables(folder: Path, count: int = 40) -> Path:
         ("What is the difference in seats between Barometer and Föhn?", "2", None),
         ("How many rooms does the app book in all?", "2", None),
         ("What colour is Nortada?", "red", None),
+        ("How many of the rooms are like Barometer?", "12", None),  # a count, which stands in a cell by chance
     ],
 )
 def test_only_what_is_looked_up_is_found(question: str, answer: str, place: tuple[int, int] | None) -> None:
@@ -98,10 +110,12 @@ def test_rows_point_at_the_cell(tmp_path: Path) -> None:
     assert len(people) == 40
     assert len(rows) > 200
     assert 0.1 < sum(not row["answerable"] for row in rows) / len(rows) < 0.4
+    cells = looked_up(tmp_path / "towns")
     for row in rows:
         assert not validate("reader", row)
         gold = row["passages"][row["gold"]] if row["answerable"] else ""
-        assert all(contains(text, row["answers"]) == 0 for text in row["passages"] if text != gold or not gold)
+        beside = [text for number, text in enumerate(row["passages"]) if number != row["gold"]]
+        assert not any(contains(text, [cells[row["origin"]["id"]]]) for text in beside)
         span = answer_span(row)
         if row["answerable"]:
             assert span is not None
@@ -113,6 +127,35 @@ def test_rows_point_at_the_cell(tmp_path: Path) -> None:
         for title in row["titles"]:  # what stands beside the gold is of the same part
             parts.setdefault(title, set()).add(part_of(row["origin"]["document"]))
     assert all(len(found) == 1 for found in parts.values())
+
+
+def test_a_row_that_answers_by_one_letter_stands_in_no_passage_beside(tmp_path: Path) -> None:
+    towns = [f"{first}{second}ham" for first in ("Ba", "Do", "Ki") for second in "bdfgklmnpr"]
+    tables, asked = [], []
+    for number, town in enumerate(towns):
+        rows = [
+            [f"{pupil} {town}", "ABCDEF"[at % 6]] for at, pupil in enumerate(("Ada", "Bo", "Cleo", "Dan", "Eve", "Hal"))
+        ]
+        tables.append({"id": f"t{number}", "header": ["Pupil", "Grade"], "rows": rows})
+        asked.append({"question": f"What grade has Eve {town}?", "answer": "E", "table_id": f"t{number}"})
+    write(tmp_path / "grades", "tables.jsonl", tables)
+    write(tmp_path / "grades", "questions.jsonl", asked)
+    made = draft_rows(load_sources([tmp_path / "grades"]), out=tmp_path, seed=0, unanswerable=0.5)
+    people = [row for row in made if row["question"].startswith("What grade has Eve")]
+    assert {row["answerable"] for row in people} == {True, False}
+    for row in people:
+        line = f"| {row['question'].removeprefix('What grade has ').strip('?')} | E |"
+        assert sum(line in text for text in row["passages"]) == row["answerable"]
+
+
+def test_a_cell_with_a_bar_is_a_cell(tmp_path: Path) -> None:
+    rows = [[f"A|{n}", f"{n}{n}|x"] for n in range(20)]
+    write(tmp_path / "bars", "tables.jsonl", [{"id": "t", "header": ["Pair", "Code"], "rows": rows}])
+    asked = [{"question": f"What code has A|{n}?", "answer": f"{n}{n}|x", "table_id": "t"} for n in range(20)]
+    write(tmp_path / "bars", "questions.jsonl", asked)
+    found = list(draft_rows(load_sources([tmp_path / "bars"]), out=tmp_path, seed=0, unanswerable=0.0))
+    assert "11\\|x" in {row["answer"] for row in found}
+    assert all(row["rationale"] in row["passages"][row["gold"]] for row in found)
 
 
 def test_tables_that_are_left_for_measuring_are_in_no_row(tmp_path: Path) -> None:
@@ -167,15 +210,19 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     folder = town_tables(tmp_path / "towns", 3)
     with (folder / "tables.jsonl").open("a") as stream:
         stream.write('{"id": "empty", "header": ["a"], "rows": []}\nno json\n')
+        stream.write('{"id": "t1", "header": ["a"], "rows": [["b"]]}\n')
     with (folder / "train.jsonl").open("a") as stream:
         stream.write('{"id": "x", "question": "who?", "answers": ["y"], "table_id": "t99"}\n')
         stream.write('{"id": "z", "question": "", "answers": ["y"], "table_id": "t1"}\n')
+        stream.write('{"id": "a0", "question": "who leads Town02?", "answers": ["y"], "table_id": "t0"}\n')
     problems = [str(problem) for problem in load_sources([folder]).problems]
     for told in (
         "tables.jsonl:4: no table",
         "tables.jsonl:5: ",
         "train.jsonl:7: there is no table 't99'",
         "train.jsonl:8: no q",
+        "train.jsonl:9: a second question 'a0'",
+        "tables.jsonl:6: a second table 't1'",
     ):
         assert any(told in problem for problem in problems), (told, problems)
     assert any("dev.jsonl" in problem and "left for measuring" in problem for problem in problems)
@@ -183,3 +230,11 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     write(tmp_path / "none", "train.jsonl", [{"question": "who?", "answers": ["b"], "table_id": "2"}])
     with pytest.raises(UsageError, match="nothing that can be used"):
         load_sources([tmp_path / "none"])
+
+
+def test_a_folder_of_tables_may_hold_other_data(tmp_path: Path) -> None:
+    folder = town_tables(tmp_path / "towns", 3)
+    (folder / "tables.jsonl").write_text('{"no": "table"}\n' + (folder / "tables.jsonl").read_text())
+    write(folder, "records.jsonl", [{"context": "It rains.", "claim": "It is wet.", "grounded": True}])
+    found = load_sources([folder]).found
+    assert {(source.kind, source.path.name) for source in found} == {("tables", "towns"), ("claims", "records.jsonl")}

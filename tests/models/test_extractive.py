@@ -23,6 +23,7 @@ from ragloom.models import load_chat_model
 from ragloom.models.drafts import DRAFTER_PROMPT, parse_draft
 from ragloom.models.extractive import LONGEST, AnswerSpan, ExtractiveReader, load_extractive_reader
 from ragloom.models.extractive_chat import passages_of_prompt
+from ragloom.models.windows import MARKERS, pack_windows, word_spans
 
 QUESTION = "w1 w2 w3 ?"
 
@@ -113,6 +114,18 @@ def test_a_long_passage_is_read_to_its_end(reader: ExtractiveReader) -> None:
         text = " ".join([*[weak] * before, marked, *[weak] * (400 - before)])
         (span,) = reader.spans(QUESTION, [text])
         assert set(text[span.start : span.end].split()) & set(marked.split())
+
+
+def test_a_long_text_without_spaces_is_read_in_windows(reader: ExtractiveReader) -> None:
+    text = passage(600, 0).replace(" ", ",")
+    words = word_spans(text)
+    room = reader.max_tokens - MARKERS - reader.count_tokens(QUESTION)
+    windows = pack_windows(words, [reader.count_tokens(text[slice(*word)]) for word in words], room)
+    assert len(windows) > 5
+    assert all(reader.count_tokens(text[slice(*window)]) <= room for window in windows)
+    (span,) = reader.spans(QUESTION, [text])
+    alone = reader.spans(QUESTION, [text[slice(*window)] for window in windows])
+    assert span.score == pytest.approx(max(each.score for each in alone), abs=1e-4)
 
 
 @given(st.lists(st.text(max_size=40) | st.integers(0, 400).map(lambda n: "w5 " * n), max_size=4), st.text(max_size=200))
