@@ -24,7 +24,10 @@ from common import CACHE, SEED, ended_well, has, options, publish, say, table, v
 SET = "squad"
 ROLES: dict[str, tuple[str, list[str]]] = {
     "evaluator": ("auroc", ["--per-set", "300", "--max-steps", "24", "--evaluations", "6"]),
-    "embedder": ("test.ndcg@10.trained", ["--limit", "800", "--max-steps", "24", "--evaluations", "6"]),
+    "embedder": (
+        "test.ndcg@10.trained",
+        ["--limit", "800", "--max-steps", "16", "--evaluations", "4", "--batch-size", "32"],
+    ),
     "drafter": (
         "drafter.f1",
         ["--per-set", "200", "--max-steps", "6", "--evaluations", "3", "--set", "measured=20", "--max-tokens", "512"],

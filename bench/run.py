@@ -33,6 +33,7 @@ RUNS = {
     "multi_hop": ["multi_hop.py"],
     "strategy_overhead": ["strategy_overhead.py"],
     "strategies": ["strategies.py"],  # hours; it goes on where it was
+    "auto": ["auto.py"],
     "finetune_evaluator": ["finetune_evaluator.py"],
     "finetune_support": ["finetune_support.py"],
     "finetune_reranker": ["finetune_reranker.py"],

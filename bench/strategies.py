@@ -201,6 +201,18 @@ def with_second_corpus(retriever: Any, llm: Any, **options: Any) -> Any:
 
 def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]:
     """The lines of a trial, a set each; with `fresh` anew, from the model's outputs that are kept."""
+    sets, records, timings = answered(trial, data, fresh=fresh)
+    lines = []
+    for each in sets:
+        at = [place for place, record in enumerate(records) if record["set"] == each.name]
+        found = rows.columns([records[place] for place in at], [timings[place] for place in at])
+        named = {"part": trial.part, "llm": told_model(trial), "system": trial.name, "told": trial.told()}
+        lines.append({**named, "set": each.name, **found})
+    return lines
+
+
+def answered(trial: Trial, data: Path, *, fresh: bool = False) -> tuple[list[Any], list[Any], list[Any]]:
+    """The sets of a trial, and a record and a timing of every question; kept in a folder of the trial's own."""
     from ragloom.evals.answers import evaluate_answers
     from ragloom.evals.cached_model import CachedChatModel
     from ragloom.evals.indexing import index_set
@@ -242,13 +254,7 @@ def measure(trial: Trial, data: Path, *, fresh: bool = False) -> list[rows.Line]
         outputs = OutputCache(Path(empty) / "outputs.sqlite") if trial.timed else None
         evaluate_answers(sets, [system], llm, retriever=retriever, outputs=outputs, **kept)
     _, records, timings, _ = read_run(folder)
-    lines = []
-    for each in sets:
-        at = [place for place, record in enumerate(records) if record["set"] == each.name]
-        found = rows.columns([records[place] for place in at], [timings[place] for place in at])
-        named = {"part": trial.part, "llm": told_model(trial), "system": trial.name, "told": trial.told()}
-        lines.append({**named, "set": each.name, **found})
-    return lines
+    return sets, records, timings
 
 
 def told_model(trial: Trial) -> str:
