@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from common import RESULTS, ROOT, table
+from run import RUNS
 
 MARKS = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
@@ -187,26 +188,7 @@ def main() -> None:
         [
             f"By `make bench`, on {machine['cores']} cores, {machine['dtype']}. Missed goals are shown as such.\n",
             retrieval(load("retrieval")) + "\n",
-            targets(
-                [
-                    "retrieval",
-                    "held_out",
-                    "ingestion",
-                    "latency",
-                    "memory",
-                    "documents",
-                    "harness",
-                    "strategy_overhead",
-                    "strategies",
-                    "finetune_evaluator",
-                    "finetune_reranker",
-                    "finetune_support",
-                    "finetune_drafter",
-                    "finetune_reader",
-                    "finetune_router",
-                ]
-            )
-            + "\n",
+            targets(list(RUNS)) + "\n",
             strategies() + reranked() + "\n",
             read_out() + reading() + "\n",
             answers() + "\n",
