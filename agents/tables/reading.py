@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ReaderError, UsageError
-from ...retrieval.readers._files import clean_text, decode, one_line, read_bytes
-from ...retrieval.readers._zip import open_container
+from ...retrieval.readers.containers import open_container
 from ...retrieval.readers.csv import delimiter_of
+from ...retrieval.readers.files import clean_text, decode, one_line, read_bytes
 from .cells import cell_text
 
 __all__ = ("MOST_CELLS", "SUFFIXES", "Problem", "RawTable", "files_of", "read_file")

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import ReaderError
-from ._files import check_regular, one_line
 from ._hidden import HIDDEN_TEXT, flagged
 from ._sniff import SUFFIXES, sniff_format
 from .base import Page, ParsedDocument, Reader
+from .files import check_regular, one_line
 
 __all__ = (
     "HIDDEN_TEXT",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ._files import between, without
+from .files import between, without
 
 __all__ = ("Style", "color", "declarations", "length", "same_color", "simple_rules")
 

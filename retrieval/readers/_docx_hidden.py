@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element, tostring
 
 from ._css import color, same_color
-from ._zip import parse_xml
+from .containers import parse_xml
 
 __all__ = ("without_hidden",)
 

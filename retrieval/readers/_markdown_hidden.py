@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ._files import without
+from .files import without
 
 __all__ = ("without_comments",)
 

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 from ...errors import ReaderError
-from ._files import binary_kind, check_regular, looks_binary, one_line
+from .files import binary_kind, check_regular, looks_binary, one_line
 
 __all__ = ("SUFFIXES", "sniff_format")
 

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 from ...markdown import pipe_table
-from ._files import clean_text, decode, read_bytes
 from .base import Page, ParsedDocument
+from .files import clean_text, decode, read_bytes
 
 __all__ = ("read_csv",)
 

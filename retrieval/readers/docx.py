@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ...markdown import first_heading
 from ._docx_hidden import without_hidden
-from ._files import clean_text, one_line
-from ._zip import core_properties, open_container
 from .base import Page, ParsedDocument
+from .containers import core_properties, open_container
+from .files import clean_text, one_line
 from .html import html_fragment_to_markdown
 
 __all__ = ("read_docx",)

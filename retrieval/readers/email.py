@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from ...markdown import heading, join_blocks
-from ._files import clean_text, decode, read_bytes
 from .base import Page, ParsedDocument
+from .files import clean_text, decode, read_bytes
 from .html import html_to_markdown
 
 __all__ = ("read_email",)

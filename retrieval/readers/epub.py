@@ -11,9 +11,9 @@ from xml.etree.ElementTree import Element
 
 from ...errors import ReaderError
 from ...markdown import first_heading
-from ._files import clean_text, decode
-from ._zip import open_container, parse_xml
 from .base import Page, ParsedDocument
+from .containers import open_container, parse_xml
+from .files import clean_text, decode
 from .html import html_to_markdown
 
 __all__ = ("read_epub",)

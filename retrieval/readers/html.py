@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...markdown import first_heading
-from ._files import between, clean_text, decode, read_bytes
 from ._html_blocks import to_markdown
 from ._html_hidden import take_out_hidden
 from .base import Page, ParsedDocument
+from .files import between, clean_text, decode, read_bytes
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ...errors import ReaderError
 from ...markdown import heading, join_blocks, on_one_line
-from ._files import clean_text, decode, one_line, read_bytes
 from .base import Page, ParsedDocument
+from .files import clean_text, decode, one_line, read_bytes
 
 __all__ = ("read_json", "read_jsonl")
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from ...markdown import first_heading
-from ._files import clean_text, decode, read_bytes
 from ._markdown_hidden import without_comments
 from .base import Page, ParsedDocument
+from .files import clean_text, decode, read_bytes
 
 __all__ = ("read_markdown",)
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from ...errors import ReaderError
 from ...markdown import join_blocks, pipe_table
-from ._files import clean_text, one_line, read_bytes
 from ._pdf_grid import ruled_tables
 from ._pdf_layout import Row, regions
 from ._pdf_tables import find_tables
 from ._pdf_words import PageWords, Word, page_words
 from .base import Page, ParsedDocument
+from .files import clean_text, one_line, read_bytes
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...markdown import heading, join_blocks, pipe_table
-from ._files import clean_text
-from ._zip import core_properties, open_container, parse_xml
 from .base import Page, ParsedDocument
+from .containers import core_properties, open_container, parse_xml
+from .files import clean_text
 
 if TYPE_CHECKING:
     from pptx.chart.chart import Chart

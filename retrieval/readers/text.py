@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ._files import clean_text, decode, read_bytes
 from .base import Page, ParsedDocument
+from .files import clean_text, decode, read_bytes
 
 __all__ = ("read_text",)
 

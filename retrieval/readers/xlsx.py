@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...markdown import join_blocks, on_one_line, pipe_table
-from ._files import clean_text
-from ._zip import core_properties, open_container
 from .base import Page, ParsedDocument
+from .containers import core_properties, open_container
+from .files import clean_text
 
 if TYPE_CHECKING:
     from openpyxl import Workbook

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from ...errors import ReaderError
-from ._files import read_bytes
+from .files import read_bytes
 
 __all__ = ("MAX_RATIO", "MAX_UNPACKED", "core_properties", "open_container", "parse_xml")
 
