@@ -2,7 +2,8 @@
 
     python bench/finetune_reflective.py [--reflective reflective:PATH]
 
-Without an artifact one is trained on the sets (hours on 2 cores), in bench/cache, and goes on where it was. Its answers
+Without an artifact one is trained on the sets (hours on 2 cores), in bench/cache, and goes on where it was; before it the
+two critics that do not ship, of IsUse and of Retrieve. Its answers
 to questions of documents that it was not trained on are those of the recipe: greedy, and at each `[Retrieval]` it is
 handed the next passage. The critics judge what was written; `majority` is what always giving their commonest verdict
 would reach.
@@ -18,6 +19,12 @@ from common import CACHE, SEED, ended_well, has, opened, options, publish, say, 
 SETS = "squad,qed,nq_gold,fairytaleqa"
 PER_SET, MINUTES = 900, 85.0
 IN_GRAMMAR = 0.99
+CRITICS: dict[Any, tuple[str, ...]] = {
+    "retrieve": ("query_routing", "clinc150", "squad", "nq_gold"),
+    "utility": ("squad", "qed", "nq_gold", "fairytaleqa", "halueval_qa"),
+}
+"""Role to the sets that it is trained on."""
+CRITIC_ROWS, CRITIC_MINUTES = 600, 12.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,16 +34,30 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"of training at most ({MINUTES:g})")
 
 
+def tell(text: str, done: int, total: int | None) -> None:
+    if total and done % max(1, total // 10) == 0:
+        say(f"{text} {done}/{total}")
+
+
+def critics(given: Any) -> tuple[str, ...]:
+    """Of those roles that do not ship, by name."""
+    from ragloom.finetune import finetune
+
+    made = []
+    for role, sets in CRITICS.items():
+        data = [given.data / name for name in sets if has(given.data, name)]
+        out = CACHE / f"finetune-{role}"
+        command = f"bench/finetune_reflective.py ({role})"
+        settings = {"per_set": CRITIC_ROWS, "max_minutes": CRITIC_MINUTES, "seed": SEED}
+        made.append(f"{role}:{finetune(role, data, out, tell=tell, command=command, **settings).folder}")
+    return tuple(made)
+
+
 def train(given: Any) -> Any:
     """The artifact of these sets."""
     from ragloom.finetune import finetune
 
     names = [name for name in given.sets.split(",") if has(given.data, name)]
-
-    def tell(text: str, done: int, total: int | None) -> None:
-        if total and done % max(1, total // 10) == 0:
-            say(f"{text} {done}/{total}")
-
     return finetune(
         "reflective",
         [given.data / name for name in names],
@@ -46,6 +67,7 @@ def train(given: Any) -> Any:
         per_set=given.per_set,
         max_minutes=given.minutes,
         seed=SEED,
+        critics=critics(given),
     )
 
 

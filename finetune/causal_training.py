@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,14 +165,23 @@ def _adapter(options: TrainOptions, extra: Mapping[str, Any]) -> Any:
     return peft_config(options, "causal", **unused, **extra)
 
 
-def _as_computed(model: Any, half: bool) -> AbstractContextManager[Any]:
-    """In bfloat16 PEFT casts what comes into an adapter to the float32 of its weights, and autocast casts it back."""
-    if not half:
-        return nullcontext()
-    from peft.helpers import disable_input_dtype_casting
+_CASTS = "cast_input_dtype_enabled"
 
-    casting: AbstractContextManager[Any] = disable_input_dtype_casting(model)
-    return casting
+
+@contextmanager
+def _as_computed(model: Any, half: bool) -> Iterator[None]:
+    """In bfloat16 PEFT casts what comes into an adapter to the float32 of its weights, and autocast casts it back.
+
+    PEFT's own `disable_input_dtype_casting` breaks off at layers without that switch: new tokens, IA3, ours.
+    """
+    casting = [each for each in model.modules() if half and getattr(each, _CASTS, False)]
+    for each in casting:
+        setattr(each, _CASTS, False)
+    try:
+        yield
+    finally:
+        for each in casting:
+            setattr(each, _CASTS, True)
 
 
 def _let_head_be_read(model: Any) -> None:

@@ -37,6 +37,9 @@ __all__ = ("RUN", "data_fingerprint", "finetune", "resolve_options", "resumable_
 
 RUN = "run.json"
 ROWS = "rows"
+BEFORE = ".before"
+"""Where `fresh` puts what was there, until the new data is found to be good."""
+_CARD = ("README.md", "curves.png", "reliability.png", "scores.png")
 _MAY_CHANGE = frozenset({"max_minutes", "patience", "device", "command"})
 """What the same training may go on with changed: it decides where and how long, not what is learned."""
 _NAMING = ("general", "teacher", "start", "replay_data", "critics")
@@ -93,7 +96,7 @@ def finetune(
         if agreed(finished is not None):
             tell("already trained: nothing to do", 1, 1)
             return finished or open_artifact(f"{role}:{out}", role)
-        with main_first():
+        with main_first(), _replacing(out) if fresh and is_main() else contextlib.nullcontext():
             built = recipe.build(data, out, settings, tell)
         if left_out is not None and is_main() and built.problems:
             left_out(built.problems)
@@ -194,13 +197,10 @@ def _named(settings: TrainOptions) -> dict[str, str]:
 def _settle(role: TrainedRole, out: Path, asked: dict[str, Any], *, fresh: bool) -> Artifact | None:
     """Makes the folder one of this configuration; what it holds already, if it is finished."""
     if fresh:
-        # An adapter that stays beside a whole model would be put on it. What is no training's own is not touched.
-        made = loadable_files(out) if (out / RUN).exists() or (out / MANIFEST).exists() else []
-        for name in (RUN, MANIFEST, *made):
-            (out / name).unlink(missing_ok=True)
-        for name in (ROWS, CHECKPOINTS):
-            shutil.rmtree(out / name, ignore_errors=True)
+        _set_aside(out)
     kept = _read(out / RUN)
+    if kept is not None and not any((out / name).exists() for name in (MANIFEST, ROWS, CHECKPOINTS)):
+        kept = None  # it failed before it had done anything
     if kept is None and (out / MANIFEST).exists():
         raise UsageError(
             f"{str(out)!r} holds an artifact that no training here has made", hint="name another --out, or use --fresh"
@@ -223,6 +223,43 @@ def _settle(role: TrainedRole, out: Path, asked: dict[str, Any], *, fresh: bool)
                 raise ArtifactError(error.message, hint="train it anew with --fresh") from error
     write_whole(out / RUN, json.dumps(asked, indent=1, ensure_ascii=False) + "\n")
     return None
+
+
+def _set_aside(out: Path) -> None:
+    """Moves away what a training made in the folder; what is no training's own is not touched.
+
+    An adapter that stayed beside a whole model would be put on it.
+    """
+    _bring_back(out)  # of a run that was killed in between
+    ours = (out / RUN).exists() or (out / MANIFEST).exists()
+    made = [MANIFEST, *_CARD, *loadable_files(out)] if ours else []
+    (out / BEFORE).mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys((RUN, ROWS, CHECKPOINTS, *made)):
+        if (out / name).exists():
+            (out / name).rename(out / BEFORE / name)
+
+
+def _bring_back(out: Path) -> None:
+    """What was set aside stands where it stood."""
+    for path in sorted((out / BEFORE).glob("*")):
+        target = out / path.name
+        shutil.rmtree(target, ignore_errors=True) if target.is_dir() else target.unlink(missing_ok=True)
+        path.rename(target)
+    shutil.rmtree(out / BEFORE, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _replacing(out: Path) -> Iterator[None]:
+    """What was there before goes when the new data is found to be good, and comes back where it is not."""
+    try:
+        yield
+    except BaseException:
+        for name in (RUN, ROWS):
+            path = out / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        _bring_back(out)
+        raise
+    shutil.rmtree(out / BEFORE, ignore_errors=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -25,7 +25,7 @@ from ...models.artifacts import DataSource
 from ...models.specs import TrainedRole
 from ..options import Tell, TrainOptions
 from ..recipe import Built
-from .dedup import PartFilter
+from .dedup import Counts, PartFilter
 from .parts import PARTS, Part, part_of
 from .rows import COLUMNS, TrainingRow, validate, write_rows
 from .sources import Sources, load_sources
@@ -38,6 +38,8 @@ CLASSED: frozenset[TrainedRole] = frozenset(
 )
 """Roles that learn to tell classes apart: one class alone teaches nothing."""
 TOLD_EVERY = 500
+LOSS = 0.1
+"""Share of the rows that may be lost to keep the parts apart before it is told."""
 
 
 def build_parts(
@@ -130,7 +132,7 @@ def write_parts(
         counts[part] = write_rows(files[part], _counted(stay, tally, classes[part]))
         _draft(folder, part).unlink()
         tell(f"checking the {part} part", counts[part], counts[part])
-    named = [*problems, *bad]
+    named = [*problems, *bad, *_losses(kept.counts, counts)]
     _refuse(role, counts, classes["train"], named)
     notes = (*kept.counts.notes(), *_missing(role, counts, classes))
     used = tuple(source.model_copy(update={"rows": tally[source.name]}) for source in sources)
@@ -205,7 +207,8 @@ def _refuse(
         raise UsageError(f"the data has no rows for {role!r}", hint=first or f"a row has the columns {needed}")
     if not counts["train"]:
         raise UsageError(
-            f"no rows are left to train {role!r} on: all are of documents that are kept for measuring",
+            f"no rows are left to train {role!r} on: all are of documents that are kept for measuring, or share texts "
+            "with them",
             hint=first or "give data of more documents",
         )
     if role in CLASSED and len(classes) < 2:
@@ -214,6 +217,15 @@ def _refuse(
             f"all {counts['train']:,} rows to train {role!r} on have the label {only!r}",
             hint=first or "give data with rows of the other classes",
         )
+
+
+def _losses(dropped: Counts, counts: Mapping[Part, int]) -> list[Problem]:
+    """Told before the training where more than a few rows went because another part has their texts."""
+    lost = dropped.shared_texts + dropped.shared_runs
+    if lost <= LOSS * (lost + sum(counts.values())):
+        return []
+    told = f"{lost:,} rows share a text with another part, so that they are left out: tell their `document`"
+    return [Problem("rows", 0, told)]
 
 
 def _missing(role: TrainedRole, counts: Mapping[Part, int], classes: Mapping[Part, Counter[str]]) -> list[str]:

@@ -78,6 +78,11 @@ class TrainedCritics:
             if role not in named:
                 raise UnknownModelError(f"{spec!r} names no critic", hint=f"use {', '.join(CRITICS)}, or ROLE:PATH")
             named[role] = spec
+        if missing := [role for role in ("retrieve", "utility") if named[role] == f"{role}:bundled"]:
+            raise UsageError(
+                f"no critic of the role {missing[0]!r} ships with ragloom",
+                hint=f"train one (`ragloom finetune {missing[0]} ...`), and name it in critics: {missing[0]}:PATH",
+            )
         self._need = load_retrieval_need_critic(named["retrieve"], device=device)
         self._evaluator = load_evaluator(named["evaluator"], device=device)
         self._support = load_pair_classifier(named["support"], "support", device=device)

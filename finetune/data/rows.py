@@ -12,7 +12,7 @@
 
 Every row also has `origin`: {set, id, document, licence}. `document` is what parts are split by, so that no text is in
 two of them. A file of rows that a user wrote may leave `origin` out, or name the `document` alone; without any, the
-rows of one question are a document, and those of claims about one passage.
+rows about one passage are a document (of questions the one that answers), or else those of one question.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from .parts import document_of
 
 __all__ = ("COLUMNS", "Origin", "TrainingRow", "read_rows", "validate", "write_rows")
 
+GOLD = 0.5
+"""A label from which on a passage answers its question."""
+ROWS = "rows"
+"""What the documents of rows without a name of one are named after."""
 TrainingRow = dict[str, Any]
 """The columns of its role, and `origin`."""
 
@@ -133,6 +137,13 @@ _LEFT_OUT: Mapping[TrainedRole, Mapping[str, Any]] = {
     "reader": {"rationale": ""},
 }
 """Columns that a file may leave out, and what then stands for them."""
+_ANSWERS = {"answers": (_texts, "a list of texts")}
+_OPTIONAL: Mapping[TrainedRole, Mapping[str, tuple[Callable[[object], bool], str]]] = {
+    "drafter": _ANSWERS,
+    "reader": _ANSWERS,
+}
+_WHOLE: Mapping[TrainedRole, str] = {"utility": "label", "reflective": "utility"}
+"""Columns of whole numbers: pandas writes 5.0 where a column had a gap once."""
 
 
 def validate(role: TrainedRole, row: Mapping[str, Any]) -> str:
@@ -142,6 +153,11 @@ def validate(role: TrainedRole, row: Mapping[str, Any]) -> str:
             return f"column {name!r} is missing"
         if not fits(row[name]):
             return f"{name!r} must be {kind}, not {_shown(row[name])}"
+    for name, (fits, kind) in _OPTIONAL.get(role, {}).items():
+        if row.get(name) is not None and not fits(row[name]):
+            return f"{name!r} must be {kind}, not {_shown(row[name])}"
+    if role in _OPTIONAL and row["answerable"] and not row["answer"].strip():
+        return "'answer' is empty, though 'answerable' is true"
     return ""
 
 
@@ -150,13 +166,16 @@ def read_rows(path: Path, role: TrainedRole, problems: list[Problem], *, name: s
 
     `name` is the set's, where rows have no origin; by default the file's.
     """
+    golds = _gold_passages(path) if role in ("evaluator", "reranker") else {}
     for found in scan_jsonl(path, problems):
         fields = {**_LEFT_OUT.get(role, {}), **found.fields}
         complaint = validate(role, fields)
         if complaint:
             problems.append(found.problem(f"{complaint}: left out"))
         else:
-            yield {**fields, "origin": _origin(found, name or path.name.split(".")[0])}
+            if role in _WHOLE:
+                fields[_WHOLE[role]] = int(fields[_WHOLE[role]])
+            yield {**fields, "origin": _origin(found, name or path.name.split(".")[0], golds)}
 
 
 def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
@@ -175,7 +194,7 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> int:
     return count
 
 
-def _origin(row: Row, name: str) -> Origin:
+def _origin(row: Row, name: str, golds: Mapping[str, str]) -> Origin:
     given = row.fields.get("origin")
     if isinstance(given, dict) and _text(given.get("document")):
         return Origin(
@@ -184,15 +203,32 @@ def _origin(row: Row, name: str) -> Origin:
             document=str(given["document"]),
             licence=str(given.get("licence", "")),
         )
-    document = document_of(name, "", row.text("document") or _subject(row))
+    # Without the file's name: what was trained on in one file must not be measured on in another.
+    document = document_of(ROWS, row.text("document"), _subject(row, golds))
     return Origin(set=name, id=row.key or str(row.line), document=document, licence=row.text("licence"))
 
 
-def _subject(row: Row) -> str:
-    """What a row without a document is split by: its question, whose passages belong together, or a claim's passage."""
-    told = ("passage",) if "claim" in row.fields else ("question", "query", "text")
-    words = normalize(next((row.text(name) for name in told if name in row.fields), ""))
-    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest() if words else str(row.line)
+def _gold_passages(path: Path) -> dict[str, str]:
+    """Question to its first relevant passage, as hashes: questions about one passage must not part, and those of one
+    question must not either.
+    """
+    found: dict[str, str] = {}
+    for row in scan_jsonl(path, []):
+        if _share(label := row.fields.get("label")) and label >= GOLD and row.text("passage"):
+            found.setdefault(_digest(row.text("question")), _digest(row.text("passage")))
+    return found
+
+
+def _subject(row: Row, golds: Mapping[str, str]) -> str:
+    """What a row without a document is split by: the passage that answers, where that is known; else its question."""
+    told = ("passage",) if "claim" in row.fields else ("positive", "question", "query", "text")
+    key = _digest(next((row.text(name) for name in told if name in row.fields), ""))
+    return golds.get(key, key) or str(row.line)
+
+
+def _digest(text: str) -> str:
+    words = normalize(text)
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).hexdigest() if words else ""
 
 
 def _shown(value: object) -> str:

@@ -44,7 +44,7 @@ LAYOUTS = (
     "an answer set (questions, passages), tables with questions, a retrieval set (corpus, queries, qrels), labelled "
     "claims, labelled texts, attacks with contexts, traces, rows or a corpus (passages, documents, a knowledge base)"
 )
-BUILDER_VERSION = "6"
+BUILDER_VERSION = "7"
 """Raised whenever equal data and settings would give other rows than before."""
 
 

@@ -34,7 +34,6 @@ __all__ = ("NO_NEED", "retrieval_need_rows", "utility_rows")
 _Item = TypeVar("_Item")
 NO_NEED = frozenset({"no_retrieval", "small_talk", "meta"})
 """Labels and domains of labelled texts that need nothing looked up; every other label of a routing set does."""
-ROUTES = frozenset({"no_retrieval", "single_hop", "multi_hop", "table", "followup"})
 FULL = 8
 """Words from which an answer is full."""
 REFUSALS = (
@@ -73,13 +72,14 @@ def retrieval_need_rows(
     """{question, label yes|no}, in each part as many of one as of the other, drawn by seed.
 
     no: small talk and questions about the assistant (`no_retrieval` of a routing set, CLINC150's small_talk and meta).
-    yes: the other labels of a routing set, and the questions of question sets. `limit`: rows of each label.
+    yes: the other labels of a set that has such a label, and the questions of question sets. `limit`: rows of each
+    label in each part, over all sets.
     """
     yes: list[TrainingRow] = []
     no: list[TrainingRow] = []
     for source in sources.of("texts"):
         texts = list(read_texts(source, []))
-        is_routing = {item.label for item in texts} <= ROUTES
+        is_routing = any(item.label in NO_NEED for item in texts)
         for item in texts:
             if item.label in NO_NEED or item.domain in NO_NEED:
                 no.append({"question": item.text, "label": "no", "origin": item.origin})

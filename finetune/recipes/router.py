@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UsageError
-from ...evals.jsonl import scan_jsonl
+from ...evals.jsonl import Problem, Row, scan_jsonl
 from ...evals.statistics import paired_difference
 from ...models.artifacts import Calibration
 from ...models.pair_classifier import PairClassifier, probabilities_of
@@ -62,10 +62,14 @@ def build(data: Sequence[Path], out: Path, options: TrainOptions, tell: Tell) ->
     from ..data.routes import route_rows
 
     def rows(sources: Sources) -> Iterator[TrainingRow]:
-        for source in sources.of("traces"):
-            runs = _by_strategy(row.fields for row in scan_jsonl(source.path, []))
-            if runs:  # `ragloom ask --json` names no strategies to compare
-                yield from silver_labels(runs, licence=source.licence)
+        traces = sources.of("traces")
+        # A run is of one strategy, often: what is compared may stand in several files.
+        runs = _by_strategy(row for source in traces for row in scan_jsonl(source.path, []))
+        if len(runs) > 1:
+            yield from silver_labels(runs, licence="; ".join(sorted({each.licence for each in traces if each.licence})))
+        elif traces:  # `ragloom ask --json` names no strategies to compare
+            told = "no records of at least two strategies, which silver labels need: left out"
+            sources.problems.extend(Problem(str(source.path), 0, told) for source in traces)
         yield from route_rows(sources, limit=options.per_set, seed=options.seed, tell=tell)
 
     return build_parts(ROLE, data, out, options, tell, rows)
@@ -284,16 +288,20 @@ def _save_head(head: LinearHead, out: Path) -> tuple[str, ...]:
     return (HEAD,)
 
 
-def _by_strategy(fields: Iterable[Mapping[str, Any]]) -> dict[str, list[Record]]:
-    """Records by strategy, the one with the fewest calls and tokens first."""
+def _by_strategy(rows: Iterable[Row]) -> dict[str, list[Record]]:
+    """Records by strategy, the one with the fewest calls and tokens first. What is no record of an evaluation is not
+    among them.
+    """
     groups: dict[str, list[Any]] = {}
-    for record in fields:
-        if {"strategy", "metrics", "question", "set", "id"} <= record.keys():
+    for row in rows:
+        record = row.fields
+        whole = {"strategy", "metrics", "question", "set", "id", "abstained"} <= record.keys()
+        if whole and isinstance(record["metrics"], dict):
             groups.setdefault(str(record["strategy"]), []).append(record)
 
     def cost(name: str) -> tuple[float, float]:
         calls, tokens = (
-            float(np.mean([float(record.get(what, 0)) for record in groups[name]])) for what in ("calls", "tokens_in")
+            float(np.mean([float(record.get(what) or 0) for record in groups[name]])) for what in ("calls", "tokens_in")
         )
         return calls, tokens
 

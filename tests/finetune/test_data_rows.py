@@ -14,6 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ragloom.evals.text_metrics import normalize
+from ragloom.finetune.data.build import write_parts
 from ragloom.finetune.data.claims import select_evidence, support_rows
 from ragloom.finetune.data.made_queries import KINDS, made_queries
 from ragloom.finetune.data.mining import gold_pieces, hard_negatives, mine
@@ -26,6 +27,7 @@ from ragloom.finetune.data.rows import validate
 from ragloom.finetune.data.sources import Sources, load_sources
 from ragloom.finetune.data.texts import answer_sentence, holds_answer, near_duplicate
 from ragloom.finetune.data.utility import retrieval_need_rows, utility_rows
+from ragloom.finetune.options import TrainOptions, no_tell
 from ragloom.testing import HashEmbedding
 
 EMBEDDER = HashEmbedding(size=64)
@@ -545,3 +547,73 @@ def test_rows_without_origin_stay_together_by_question(own_folder: Path) -> None
     for row in made:
         parts.setdefault(row["question"], set()).add(part_of(row["origin"]["document"]))
     assert all(len(each) == 1 for each in parts.values()) and set().union(*parts.values()) == {"train", "dev", "test"}
+
+
+def test_a_document_is_in_the_same_part_whatever_its_file_is_called(own_folder: Path) -> None:
+    rows = [{"question": f"Is it {n}?", "label": "yes", "document": f"manual{n}.pdf"} for n in range(60)]
+    more = [{"question": f"Was it {n}?", "label": "no", "document": f"manual{n}.pdf"} for n in range(60)]
+    without = [{"question": f"Will it be {n}?", "label": "yes"} for n in range(60)]
+    parts: dict[str, set[str]] = {}
+    for name, given_ in (("jan", rows + without), ("feb", rows + without), ("mar", more)):
+        for row in load_sources([write_jsonl(own_folder / "mine" / f"{name}.jsonl", given_)]).rows("retrieve"):
+            key = row.get("document") or row["question"]
+            parts.setdefault(key, set()).add(part_of(row["origin"]["document"]))
+    assert len(parts) == 120
+    assert all(len(each) == 1 for each in parts.values())
+    assert set().union(*parts.values()) == {"train", "dev", "test"}
+
+
+@pytest.mark.parametrize("role", ["evaluator", "embedder"])
+def test_many_questions_about_few_passages_leave_rows_to_train_on(own_folder: Path, role: Any) -> None:
+    passages = [f"{town} has {n} mills, and was founded by Saint {town}." for n, town in enumerate(TOWNS * 3)]
+    rows: list[dict[str, Any]] = []
+    for n in range(300):
+        gold, other = passages[n % 30], passages[(n * 7 + 1) % 30]
+        asked = f"Who founded what has {n % 30} mills, asked {n}?"
+        if role == "embedder":
+            rows.append({"query": asked, "positive": gold, "negatives": [other]})
+        else:
+            rows += [
+                {"question": asked, "passage": gold, "label": 1},
+                {"question": asked, "passage": other, "label": 0},
+            ]
+    sources = load_sources([write_jsonl(own_folder / "mine" / "rows.jsonl", rows)])
+    options = TrainOptions()
+    built = write_parts(role, sources.rows(role), own_folder / "out", sources=(), options=options, tell=no_tell)
+    assert built.counts["train"] > 0.4 * len(rows)
+    assert all(built.counts.values())
+
+
+def test_whole_numbers_may_be_written_as_pandas_writes_them(own_folder: Path) -> None:
+    rows = [{"question": f"Why {n}?", "answer": f"Since {n}.", "label": float(n % 5 + 1)} for n in range(20)]
+    sources = load_sources([write_jsonl(own_folder / "mine" / "rows.jsonl", rows)])
+    labels = [row["label"] for row in sources.rows("utility")]
+    assert labels == [n % 5 + 1 for n in range(20)]
+    assert all(isinstance(label, int) for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"answers": "4 kilograms"}, "'answers' must be a list of texts"),
+        ({"answers": [7, None]}, "'answers' must be a list of texts"),
+        ({"answer": " "}, "'answer' is empty, though 'answerable' is true"),
+    ],
+)
+def test_drafts_that_teach_nonsense_are_named(changed: dict[str, Any], says: str) -> None:
+    row = {
+        "question": "How heavy?",
+        "passages": ["It weighs 4 kg."],
+        "rationale": "",
+        "answer": "4 kg",
+        "answerable": True,
+    }
+    assert validate("drafter", {**row, "answers": ["4 kg"]}) == validate("drafter", {**row, "answers": None}) == ""
+    assert says in validate("drafter", {**row, **changed})
+
+
+def test_a_set_with_a_label_of_no_need_is_a_routing_set(own_folder: Path) -> None:
+    texts = [{"text": f"Hello {n}", "label": "no_retrieval"} for n in range(40)]
+    texts += [{"text": f"Where is {n}?", "label": "lookup"} for n in range(40)]
+    sources = load_sources([write_jsonl(own_folder / "mine" / "texts.jsonl", texts)])
+    assert {row["label"] for row in retrieval_need_rows(sources)} == {"yes", "no"}

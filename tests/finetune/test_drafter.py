@@ -120,6 +120,20 @@ def test_what_was_written_answers_like_what_was_trained(base: Path, tmp_path: Pa
     assert said(loaded) == after
 
 
+@pytest.mark.parametrize("method", ["lora", "prefix", "prompt", "ia3", "bottleneck", "freeze", "full"])
+def test_every_method_trains_in_bfloat16(base: Path, tmp_path: Path, method: str) -> None:
+    options = drafter.DEFAULTS.updated(
+        base=f"hf:{base}", method=method, max_steps=2, batch_size=4, accumulate=1, evaluations=1, device="cpu",
+        precision="bfloat16",
+    )  # fmt: skip
+    tokenizer = load_tokenizer(base)
+    made = [draft_example(tokenizer, row, 512) for row in town_rows(8)]
+    parts: Any = {"train": [one[0] for one in made if one], "dev": [one[0] for one in made if one][:2]}
+    trained = train_causal(load_base(base, options), tokenizer, parts, tmp_path, options, no_tell)
+    assert trained.settings["steps"] == 2
+    assert 0 < trained.settings["train_loss"] < 20
+
+
 @pytest.mark.parametrize("method", ["lora", "prefix", "prompt", "freeze"])
 def test_the_loss_on_a_cpu_is_that_of_trl(base: Path, tmp_path: Path, method: str) -> None:
     """Which computes the logits of every token. The labels have holes, as those of a reflective model."""

@@ -207,6 +207,18 @@ def _options(base: Path, **more: Any) -> Any:
     return reflective.DEFAULTS.updated(**{**given_, **options, **more})
 
 
+def test_new_tokens_train_in_bfloat16(tmp_path: Path) -> None:
+    base = _base(tmp_path / "base", tied=True)
+    options = _options(base, max_steps=2, precision="bfloat16")
+    tokenizer = load_tokenizer(base)
+    model = load_base(base, options)
+    extra = {"trainable_token_indices": widen(model, tokenizer, add_reflection_tokens(tokenizer))}
+    made = [reflective_example(tokenizer, _row(number), 512) for number in range(8)]
+    parts: Any = {"train": [one for one in made if one], "dev": [one for one in made[:2] if one]}
+    trained = train_causal(model, tokenizer, parts, tmp_path, options, no_tell, extra=extra)
+    assert 0 < trained.settings["train_loss"] < 20
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_new_rows_are_trained_on_both_sides_and_reload(tmp_path: Path, tied: bool) -> None:
     import torch

@@ -195,19 +195,23 @@ def test_silver_label_is_the_simplest_strategy_that_was_right() -> None:
         list(silver_labels({"naive": runs["naive"]}))
 
 
-def test_router_of_an_evaluation_run(base: Path, tmp_path: Path) -> None:
-    """records.jsonl of `ragloom eval answers`, whichever order its strategies stand in."""
-    run = tmp_path / "run"
-    run.mkdir()
-    lines = []
+@pytest.mark.parametrize("runs", [1, 2])
+def test_router_of_evaluation_runs(base: Path, tmp_path: Path, runs: int) -> None:
+    """records.jsonl of `ragloom eval answers`, whichever order its strategies stand in: of one run, or one of each."""
+    lines: list[dict[str, Any]] = []
     for number in range(80):
         easy = number % 2 == 0
         words = f"w{number % 30 + (0 if easy else 100)} w{number // 2 % 30 + (0 if easy else 100)} {number}"
         for name, calls in (("naive", 2), ("closed-book", 1)):
             right = 1.0 if name == "naive" or easy else 0.0
             lines.append(record(name, str(number), right, calls=calls, tokens_in=10) | {"question": words})
-    (run / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    artifact = finetune("router", [run], tmp_path / "out", base=f"st:{base}", method="linear", **FAST)
+    lines.append(record("naive", "damaged", 1.0) | {"question": "What?", "metrics": None})
+    folders = [tmp_path / f"run{number}" for number in range(runs)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        own = [line for line in lines if runs == 1 or (line["strategy"] == "naive") == (number == 0)]
+        (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in own))
+    artifact = finetune("router", folders, tmp_path / "out", base=f"st:{base}", method="linear", **FAST)
     assert artifact.manifest.labels == ("closed-book", "naive")
     counts = [row["label"] for part in ("train", "dev", "test") for row in read_part(tmp_path / "out", part)]
     assert counts.count("closed-book") == counts.count("naive") == 40

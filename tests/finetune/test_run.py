@@ -223,6 +223,31 @@ def test_other_data_of_the_same_name_is_another_training(trained: Path, base: Pa
         path.write_text(text)
 
 
+def no_rows(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text("{}\n")
+    return folder
+
+
+def test_what_failed_before_it_began_claims_no_folder(base: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        finetune("utility", [no_rows(tmp_path / "bad")], tmp_path / "o", base=f"st:{base}", max_steps=1)
+    made = finetune("utility", [data], tmp_path / "o", base=f"st:{base}", max_steps=2)
+    assert made.manifest.settings["steps"] == 2
+
+
+def test_a_finished_artifact_stays_until_the_new_data_is_found_good(trained: Path, base: Path, tmp_path: Path) -> None:
+    def files() -> dict[str, bytes]:
+        found = (path for path in trained.rglob("*") if path.is_file() and path.name != ".lock")
+        return {path.relative_to(trained).as_posix(): path.read_bytes() for path in found}
+
+    before = files()
+    with pytest.raises(UsageError):
+        finetune("utility", [no_rows(tmp_path / "bad")], trained, base=f"st:{base}", max_steps=1, fresh=True)
+    assert files() == before
+    assert open_artifact(f"utility:{trained}", "utility").manifest.settings["steps"] == 3
+
+
 def test_two_trainings_in_one_folder_are_refused(base: Path, data: Path, tmp_path: Path) -> None:
     from filelock import FileLock
 

@@ -78,7 +78,8 @@ def make_data(folder: Path, rows: int = 240) -> Path:
         words = [word, *(f"w{dice.randrange(40)}" for _ in range(4))]
         dice.shuffle(words)
         question = " ".join(f"w{dice.randrange(40)}" for _ in range(3))
-        made.append({"question": question, "answer": " ".join(words), "label": label, "document": f"d{n}"})
+        origin = {"set": "rows", "id": str(n + 1), "document": f"rows:d{n}", "licence": ""}
+        made.append({"question": question, "answer": " ".join(words), "label": label, "origin": origin})
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
     return folder
