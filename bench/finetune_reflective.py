@@ -2,11 +2,10 @@
 
     python bench/finetune_reflective.py [--reflective reflective:PATH]
 
-Without an artifact one is trained on the sets (hours on 2 cores), in bench/cache, and goes on where it was; before it the
-two critics that do not ship, of IsUse and of Retrieve. Its answers
-to questions of documents that it was not trained on are those of the recipe: greedy, and at each `[Retrieval]` it is
-handed the next passage. The critics judge what was written; `majority` is what always giving their commonest verdict
-would reach.
+Without an artifact one is trained on the sets (hours on 2 cores), in bench/cache, and goes on where it was; before it
+the two critics that do not ship, of IsUse and of Retrieve. Its answers to questions of documents that it was not
+trained on are those of the recipe: greedy, and at each `[Retrieval]` it is handed the next passage. The critics judge
+what was written; `majority` is what always giving their commonest verdict would reach.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def _trainer(
         # Equal predictions have no rank correlation, say: that is as bad as it gets, and no reason to break off.
         return {task.metric: 0.0} | {name: float(value) for name, value in found.items() if value is not None}
 
-    dice = np.random.default_rng(0).normal(size=(len(seen.rows), len(task.labels)))
+    dice: NDArray[Any] = np.random.default_rng(0).normal(size=(len(seen.rows), len(task.labels)))
     if task.measure(seen, probabilities_of(dice, Calibration())).get(task.metric) is None:
         raise UsageError(
             f"{task.metric} cannot be measured on the dev part", hint="it needs rows of every kind: give more documents"

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from ...errors import UnknownModelError, UsageError
 from ...models.pair_text import claim_text
-from ...models.reflections import Segment, Supported, plain_text
+from ...models.reflections import (
+    Reflection,
+    Segment,
+    Supported,
+    plain_text,
+    reflection_grammar,
+    render_reflection,
+)
 from ...sentences import sentence_spans
 from ..options import Tell, no_tell
 from .drafts import shortened
@@ -169,13 +176,21 @@ def reflective_rows(
             tell(f"judging {found.name}", done, len(asked))
 
 
+_SEGMENT = frozenset(each.name for each in fields(Segment))
+
+
 def _wrong_segment(row: TrainingRow) -> str:
+    for number, segment in enumerate(row["segments"], start=1):
+        if others := sorted(segment.keys() - _SEGMENT):
+            return f"segment {number} has {others[0]!r}, which is none of {', '.join(sorted(_SEGMENT))}"
+        if wrong := [name for name, value in segment.items() if not isinstance(value, str)]:
+            return f"segment {number}: {wrong[0]!r} must be a text"
     try:
-        for segment in row["segments"]:
-            Segment(**segment)
-    except (TypeError, ValueError, AttributeError) as error:
+        segments = tuple(Segment(**segment) for segment in row["segments"])
+    except ValueError as error:
         return f"a segment is wrong: {error}"
-    return ""
+    complaints = reflection_grammar(render_reflection(Reflection(segments, row["utility"])))
+    return f"out of grammar: {complaints[0]}" if complaints else ""
 
 
 def _cases(

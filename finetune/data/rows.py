@@ -214,7 +214,8 @@ def _gold_passages(path: Path) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for row in scan_jsonl(path, []):
-        if _share(label := row.fields.get("label")) and label >= GOLD and row.text("passage"):
+        label: Any = row.fields.get("label")
+        if _share(label) and label >= GOLD and row.text("passage"):
             found.setdefault(_digest(row.text("question")), _digest(row.text("passage")))
     return found
 

@@ -17,7 +17,7 @@ from ragloom.finetune.causal_base import load_base, load_tokenizer
 from ragloom.finetune.causal_training import IGNORED, prompt_ids, train_causal
 from ragloom.finetune.data.reflections import TrainedCritics, reflective_rows
 from ragloom.finetune.data.rows import validate, write_rows
-from ragloom.finetune.data.sources import Source, Sources
+from ragloom.finetune.data.sources import Source, Sources, load_sources
 from ragloom.finetune.options import no_tell
 from ragloom.finetune.recipe import Built
 from ragloom.finetune.recipes import reflective
@@ -348,3 +348,21 @@ def test_methods_that_cannot_teach_tokens_are_refused() -> None:
         reflective.DEFAULTS.updated(method="prompt")
     with pytest.raises(UnknownModelError, match="names no critic"):
         TrainedCritics(["router:bundled"])
+
+
+@pytest.mark.parametrize(
+    ("segment", "says"),
+    [
+        ({"text": "It rains.", "retrieve": "yes"}, "out of grammar: segment 1: "),
+        ({"text": None}, "segment 1: 'text' must be a text"),
+        ({"text": "It rains.", "score": "1"}, "segment 1 has 'score', which is none of"),
+        ({"text": "It rains.", "retrieve": "maybe"}, "a segment is wrong: retrieve is 'maybe'"),
+    ],
+)
+def test_rows_out_of_grammar_are_named(tmp_path: Path, segment: dict[str, Any], says: str) -> None:
+    rows = [{"question": f"Why {n}?", "segments": [{"text": "So.", "retrieve": "no"}], "utility": 5} for n in range(3)]
+    rows[1]["segments"] = [segment]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sources = load_sources([tmp_path / "rows.jsonl"])
+    assert len(list(reflective_rows(sources, WordCritics(), out=tmp_path, seed=0))) == 2
+    assert any(says in str(problem) for problem in sources.problems)
