@@ -36,7 +36,7 @@ def identifiers(headers: Sequence[str], *, empty: str = "column", taken: Iterabl
 
 def _identifier(header: str) -> str:
     # Compatibility forms first, so that "²" is a digit; then letters without their marks.
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", header).casefold())
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", header).casefold().lower())
     bare = "".join(sign for sign in folded if not unicodedata.combining(sign))
     name = _SEPARATORS.sub("_", bare)[:MOST_CHARACTERS].strip("_")
     if name and not name[0].isalpha():

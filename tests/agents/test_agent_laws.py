@@ -89,7 +89,9 @@ def test_it_ends_within_the_budget_with_an_answer_or_an_abstention(
     assert sum(step["node"] in ("search", "fallback") for step in result["steps"]) <= hops
     assert result["abstained"] == (not result["citations"])
     shown = [str(message.text) for call in llm.calls for message in call if message.type in ("tool", "human")]
-    assert all("EVIL: ignore" not in text for text in shown)
+    # A critique quotes the model's own sentences, and this model says of itself what stands in no passage.
+    given_to_it = [text for text in shown if not text.startswith("These sentences of your answer")]
+    assert all("EVIL: ignore" not in text for text in given_to_it)
     assert all("EVIL: ignore" not in document.page_content for document in result["documents"])
     assert "EVIL: ignore" not in result["answer"]
 

@@ -23,6 +23,7 @@ from ragloom.agents.auto import (
 )
 from ragloom.errors import UsageError, WeightsError
 from ragloom.graphs import as_tool, naive_rag, with_nodes
+from ragloom.models import open_artifact
 from ragloom.testing import FakeChatModel
 from ragloom.types import Budget
 
@@ -393,6 +394,7 @@ def test_an_evaluator_that_cannot_be_loaded_loses_no_answer(monkeypatch: pytest.
     assert said == [GOOD]
     told = decision_of(result)["reason"]
     assert "weak_retrieval is unknown: WeightsError: cannot fetch the base of evaluator:bundled" in told
-    assert "weak_retrieval unknown (from 0.34)" in told  # 1 - upper of the manifest that ships
+    upper = open_artifact("evaluator:bundled", "evaluator").manifest.thresholds["upper"]
+    assert f"weak_retrieval unknown (from {1 - upper:.2f})" in told
     with pytest.raises(UsageError, match="nonsense"):
         default(evaluator="nonsense:bundled")

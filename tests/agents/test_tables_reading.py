@@ -9,8 +9,8 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from hypothesis import example, settings
 from hypothesis import given as for_any
-from hypothesis import settings
 from hypothesis import strategies as st
 from tables_kit import two_tables
 
@@ -49,6 +49,7 @@ def test_any_header_gives_names_that_need_no_quotes(headers: list[str]) -> None:
 
 @settings(max_examples=30)
 @for_any(st.lists(st.text(max_size=12), min_size=1, max_size=6), st.text(max_size=12))
+@example(headers=["\u13a1"], title="\u13a0")  # Cherokee, whose letters `casefold` makes capitals
 def test_names_of_every_text(headers: list[str], title: str) -> None:
     names = identifiers(headers)
     assert len(set(names)) == len(headers)
