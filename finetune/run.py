@@ -233,9 +233,9 @@ def _set_aside(out: Path) -> None:
     _bring_back(out)  # of a run that was killed in between
     ours = (out / RUN).exists() or (out / MANIFEST).exists()
     made = [MANIFEST, *_CARD, *loadable_files(out)] if ours else []
-    (out / BEFORE).mkdir(parents=True, exist_ok=True)
     for name in dict.fromkeys((RUN, ROWS, CHECKPOINTS, *made)):
         if (out / name).exists():
+            (out / BEFORE).mkdir(exist_ok=True)
             (out / name).rename(out / BEFORE / name)
 
 
